@@ -1,0 +1,646 @@
+//! Green threads: `spawn`, what comes of them, and how they are killed.
+//!
+//! A green thread is a greenlet whose function is a [`Body`]. The body is the trampoline at the bottom of
+//! the green thread's stack: it calls the user's function, keeps what came of it, wakes whoever waits for
+//! that and calls the links. Nothing that the function raises passes it, but for the two exceptions that end
+//! programs.
+//!
+//! `GreenThread`, a subclass of `greenlet.greenlet`, is defined in Python. Its methods are native all the
+//! same: it also inherits from [`GreenThreadBase`], a class without any data, whose methods find the body
+//! through a slot of the instance.
+
+use std::collections::VecDeque;
+
+use eventlet_greenlet::{self as greenlet, Greenlet};
+use eventlet_reactor::TimerKey;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::{ffi, intern};
+
+use crate::cell::GilCell;
+use crate::hub::inbox::Message;
+use crate::hub::scheduler::{Due, Task};
+use crate::hub::{self, Hub, Wake};
+use crate::sync::waiters::{Waiter, Waiters};
+use crate::{clock, errors};
+
+/// A call to make.
+struct Call {
+    function: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+}
+
+impl Call {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        visit.call(&self.args)?;
+        visit.call(&self.kwargs)
+    }
+}
+
+/// What a green thread runs, and what came of it.
+#[pyclass(frozen, weakref, module = "eventlet._core")]
+pub struct Body {
+    hub: Py<Hub>,
+    state: GilCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    call: Option<Call>,
+    /// The green thread does not begin if this greenlet is dead by then.
+    guard: Option<Greenlet>,
+    /// Its start, if that is still to come.
+    timer: Option<TimerKey>,
+    outcome: Option<PyResult<Py<PyAny>>>,
+    waiters: Waiters,
+    links: VecDeque<Call>,
+}
+
+#[pymethods]
+impl Body {
+    /// A body without a call; it takes `(function, args, kwargs)` when it is started.
+    #[new]
+    fn py_new(py: Python<'_>) -> PyResult<Self> {
+        let hub = hub::current(py)?;
+        hub.get().counters.spawned.add();
+        Ok(Self {
+            hub: hub.unbind(),
+            state: GilCell::new(State::default()),
+        })
+    }
+
+    /// Runs in the new green thread.
+    #[pyo3(signature = (*args))]
+    fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let py = slf.py();
+        let (call, guard) = slf.get().state.with(py, |s| {
+            s.timer = None;
+            (s.call.take(), s.guard.take())
+        });
+        let result = if guard.is_some_and(|greenlet| greenlet.is_dead()) {
+            Err(PyErr::from_type(greenlet::greenlet_exit(py), ()))
+        } else {
+            match call {
+                Some(call) => {
+                    // The call's references end with it, so nothing but the outcome outlives it.
+                    let kwargs = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+                    call.function
+                        .bind(py)
+                        .call(call.args.bind(py), kwargs)
+                        .map(Bound::unbind)
+                }
+                None => match args
+                    .extract::<(Bound<'_, PyAny>, Bound<'_, PyTuple>, Bound<'_, PyDict>)>()
+                {
+                    Ok((function, args, kwargs)) => {
+                        function.call(args, Some(&kwargs)).map(Bound::unbind)
+                    }
+                    Err(error) => Err(error),
+                },
+            }
+        };
+        let fatal = match &result {
+            Ok(_) => None,
+            Err(error)
+                if error.is_instance_of::<PyKeyboardInterrupt>(py)
+                    || error.is_instance_of::<PySystemExit>(py) =>
+            {
+                Some(error.clone_ref(py))
+            }
+            Err(error) => {
+                if !error.matches(py, greenlet::greenlet_exit(py))? {
+                    report(slf.get().hub.bind(py), error);
+                }
+                None
+            }
+        };
+        let green_thread = Greenlet::current(py)?;
+        Self::finish(slf, green_thread.bind(py), result);
+        fatal.map_or(Ok(()), Err)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.hub)?;
+        self.state
+            .peek(|s| {
+                if let Some(call) = &s.call {
+                    call.traverse(&visit)?;
+                }
+                visit.call(s.guard.as_ref().map(Greenlet::object))?;
+                if let Some(Ok(value)) = &s.outcome {
+                    visit.call(value)?;
+                }
+                for link in &s.links {
+                    link.traverse(&visit)?;
+                }
+                s.waiters.traverse(&visit)
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.state.take(py));
+    }
+}
+
+impl Body {
+    fn new(hub: &Bound<'_, Hub>, call: Call, guard: Option<Greenlet>) -> PyResult<Py<Self>> {
+        hub.get().counters.spawned.add();
+        let state = State {
+            call: Some(call),
+            guard,
+            ..State::default()
+        };
+        Py::new(
+            hub.py(),
+            Self {
+                hub: hub.clone().unbind(),
+                state: GilCell::new(state),
+            },
+        )
+    }
+
+    /// Keeps the outcome, wakes the waiters and calls the links.
+    fn finish(slf: &Bound<'_, Self>, green_thread: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = this.hub.bind(py);
+        hub.get().counters.finished.add();
+        let (waiters, old) = this.state.with(py, |s| {
+            let old = s.outcome.replace(result);
+            (s.waiters.take(), old)
+        });
+        drop(old);
+        for waiter in waiters {
+            waiter.wake(py);
+        }
+        // A link may add links; they are called in their turn.
+        while let Some(link) = this.state.with(py, |s| s.links.pop_front()) {
+            if let Err(error) = call_link(green_thread, &link) {
+                report(hub, &error);
+            }
+        }
+    }
+
+    /// Ends a green thread that has not begun, as if it had raised `error` at once.
+    ///
+    /// False if it had ended already.
+    fn abandon(slf: &Bound<'_, Self>, green_thread: &Bound<'_, PyAny>, error: PyErr) -> bool {
+        let py = slf.py();
+        let this = slf.get();
+        let (ended, call, timer) = this.state.with(py, |s| {
+            let ended = s.outcome.is_some() || s.call.is_none();
+            (ended, s.call.take(), s.timer.take())
+        });
+        let due = timer.and_then(|key| this.hub.get().scheduler.with(py, |s| s.timers.cancel(key)));
+        drop((call, due));
+        if !ended {
+            Self::finish(slf, green_thread, Err(error));
+        }
+        !ended
+    }
+
+    /// Waits for the outcome.
+    fn join(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = hub::current(py)?;
+        loop {
+            let outcome = this.state.with(py, |s| match &s.outcome {
+                Some(Ok(value)) => Some(Ok(value.clone_ref(py))),
+                Some(Err(error)) => Some(Err(error.clone_ref(py))),
+                None => None,
+            });
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+            let greenlet = Hub::waiting_greenlet(&hub)?;
+            let parking = hub.get().park(py, &greenlet, None);
+            let id = parking.id;
+            let waiter = Waiter {
+                hub: hub.clone().unbind(),
+                id,
+            };
+            this.state.with(py, |s| s.waiters.push(waiter));
+            let result = Hub::wait(&hub, &greenlet, parking);
+            if !matches!(result, Ok((Wake::Ready, _))) {
+                let left = this.state.with(py, |s| s.waiters.remove(&hub, id));
+                drop(left);
+            }
+            result?;
+        }
+    }
+}
+
+fn call_link(green_thread: &Bound<'_, PyAny>, link: &Call) -> PyResult<()> {
+    let py = green_thread.py();
+    let mut args = vec![green_thread.clone()];
+    args.extend(link.args.bind(py).iter());
+    let kwargs = link.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+    link.function
+        .bind(py)
+        .call(PyTuple::new(py, args)?, kwargs)
+        .map(drop)
+}
+
+/// Shows an exception that ends a green thread, the way the hub is set to.
+fn report(hub: &Bound<'_, Hub>, error: &PyErr) {
+    let py = hub.py();
+    let value = error.value(py).clone();
+    let info = (value.get_type(), value, error.traceback(py));
+    if let Err(error) = hub.call_method1(intern!(py, "squelch_generic_exception"), (info,)) {
+        errors::unraisable(py, error, Some(hub.as_any()));
+    }
+}
+
+/// The native methods of `GreenThread`.
+#[pyclass(frozen, subclass, module = "eventlet._core")]
+pub struct GreenThreadBase;
+
+#[pymethods]
+impl GreenThreadBase {
+    /// Waits until the green thread has ended; returns its result or raises its exception.
+    fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Body::join(&body_of(slf.as_any())?)
+    }
+
+    /// Raises an exception in the green thread (GreenletExit unless given) and lets it handle that.
+    #[pyo3(signature = (*throw_args))]
+    fn kill(slf: &Bound<'_, Self>, throw_args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        kill(slf.as_any(), throw_args)
+    }
+
+    /// Kills the green thread if it has not begun to run; does nothing otherwise.
+    #[pyo3(signature = (*throw_args))]
+    fn cancel(slf: &Bound<'_, Self>, throw_args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        cancel(slf.as_any(), throw_args)
+    }
+
+    /// Calls `func(green_thread, *args, **kw)` when the green thread ends; at once if it has ended.
+    #[pyo3(signature = (func, *args, **kw))]
+    fn link(
+        slf: &Bound<'_, Self>,
+        func: Py<PyAny>,
+        args: Py<PyTuple>,
+        kw: Option<Py<PyDict>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let body = body_of(slf.as_any())?;
+        let link = Call {
+            function: func,
+            args,
+            kwargs: kw,
+        };
+        let ended = body.get().state.with(py, |s| {
+            if s.outcome.is_some() {
+                return Some(link);
+            }
+            s.links.push_back(link);
+            None
+        });
+        ended.map_or(Ok(()), |link| call_link(slf.as_any(), &link))
+    }
+
+    /// Takes a link back. Returns whether it was there.
+    #[pyo3(signature = (func, *args, **kw))]
+    fn unlink(
+        slf: &Bound<'_, Self>,
+        func: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kw: Option<Bound<'_, PyDict>>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let body = body_of(slf.as_any())?;
+        // Comparing calls Python, so it works on a copy; the links may change meanwhile.
+        let links = body.get().state.with(py, |s| {
+            s.links
+                .iter()
+                .map(|link| {
+                    let kwargs = link.kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py));
+                    (link.function.clone_ref(py), link.args.clone_ref(py), kwargs)
+                })
+                .collect::<Vec<_>>()
+        });
+        for (function, linked, kwargs) in links {
+            let kwargs = kwargs.map_or_else(|| PyDict::new(py), |kwargs| kwargs.into_bound(py));
+            let kw = kw.clone().unwrap_or_else(|| PyDict::new(py));
+            if function.bind(py).eq(func)? && linked.bind(py).eq(args)? && kwargs.eq(kw)? {
+                let removed = body.get().state.with(py, |s| {
+                    let at = s
+                        .links
+                        .iter()
+                        .position(|link| link.function.is(&function) && link.args.is(&linked))?;
+                    s.links.remove(at)
+                });
+                return Ok(removed.is_some());
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The body of a green thread, whichever kind it is.
+fn find_body<'py>(green_thread: &Bound<'py, PyAny>) -> Option<Bound<'py, Body>> {
+    let py = green_thread.py();
+    for name in [intern!(py, "_body"), intern!(py, "run")] {
+        if let Ok(Some(object)) = green_thread.getattr_opt(name)
+            && let Ok(body) = object.cast_into::<Body>()
+        {
+            return Some(body);
+        }
+    }
+    None
+}
+
+fn body_of<'py>(green_thread: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Body>> {
+    let body = green_thread.getattr(intern!(green_thread.py(), "_body"))?;
+    Ok(body.cast_into::<Body>()?)
+}
+
+/// The error that `throw(*args)` raises: nothing, an instance, a class, or class, value and traceback.
+pub fn exception_from(args: &Bound<'_, PyTuple>) -> PyErr {
+    match try_exception_from(args) {
+        Ok(error) | Err(error) => error,
+    }
+}
+
+fn try_exception_from(args: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
+    let py = args.py();
+    let Ok(first) = args.get_item(0) else {
+        return Ok(PyErr::from_type(greenlet::greenlet_exit(py), ()));
+    };
+    let value = args.get_item(1).ok().filter(|value| !value.is_none());
+    let traceback = args
+        .get_item(2)
+        .ok()
+        .filter(|traceback| !traceback.is_none());
+    let error = match first.cast_into::<PyType>() {
+        Ok(class) => match value {
+            None => PyErr::from_value(class.call0()?),
+            Some(value) if value.is_instance(&class)? => PyErr::from_value(value),
+            Some(value) => match value.cast_into::<PyTuple>() {
+                Ok(args) => PyErr::from_value(class.call1(args)?),
+                Err(error) => PyErr::from_value(class.call1((error.into_inner(),))?),
+            },
+        },
+        Err(error) => PyErr::from_value(error.into_inner()),
+    };
+    if let Some(traceback) = traceback {
+        error
+            .value(py)
+            .setattr(intern!(py, "__traceback__"), traceback)?;
+    }
+    Ok(error)
+}
+
+/// A greenlet of the class that `spawn` returns, not yet started.
+fn new_green_thread(
+    hub: &Bound<'_, Hub>,
+    call: Call,
+    guard: Option<Greenlet>,
+) -> PyResult<(Greenlet, Py<Body>)> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+    let py = hub.py();
+    let class = CLASS.import(py, "eventlet.greenthread", "GreenThread")?;
+    let empty = EMPTY.get_or_init(py, || PyTuple::empty(py).unbind());
+    let body = Body::new(hub, call, guard)?;
+    // SAFETY: the class derives from greenlet, whose `tp_new` it inherits and which takes any arguments;
+    // `__init__`, which is skipped, does no more than what follows here.
+    let object = unsafe {
+        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
+        let Some(new) = (*class).tp_new else {
+            return Err(PyTypeError::new_err("GreenThread cannot be instantiated"));
+        };
+        Bound::from_owned_ptr_or_err(py, new(class, empty.as_ptr(), std::ptr::null_mut()))?
+    };
+    object.setattr(intern!(py, "run"), &body)?;
+    object.setattr(intern!(py, "_body"), &body)?;
+    let greenlet = Greenlet::from_object(object)?;
+    prepare(hub, &greenlet)?;
+    Ok((greenlet, body))
+}
+
+/// Makes the hub the parent, and hands down a copy of the spawner's context variables.
+fn prepare(hub: &Bound<'_, Hub>, greenlet: &Greenlet) -> PyResult<()> {
+    let py = hub.py();
+    let parent = Hub::ensure_greenlet(hub)?;
+    if !greenlet.parent_is(py, &parent) {
+        greenlet.set_parent(py, &parent)?;
+    }
+    // SAFETY: the GIL is held; a new reference or NULL with an exception comes back.
+    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+    greenlet
+        .bind(py)
+        .setattr(intern!(py, "gr_context"), context)
+}
+
+/// Runs `func(*args, **kwargs)` in a green thread of its own, beginning in the next turn of the hub.
+///
+/// Returns the `GreenThread`, whose `wait()` gives the result. The green thread gets a copy of the caller's
+/// context variables.
+#[pyfunction]
+#[pyo3(signature = (func, *args, **kwargs))]
+pub fn spawn<'py>(
+    py: Python<'py>,
+    func: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let hub = hub::current(py)?;
+    let (greenlet, _) = new_green_thread(
+        &hub,
+        Call {
+            function: func,
+            args,
+            kwargs,
+        },
+        None,
+    )?;
+    let object = greenlet.bind(py).clone();
+    hub.get()
+        .scheduler
+        .with(py, |s| s.push(Task::Start(greenlet)));
+    Ok(object)
+}
+
+/// As `spawn`, for calls whose result nobody wants: a plain greenlet, a little cheaper.
+#[pyfunction]
+#[pyo3(signature = (func, *args, **kwargs))]
+pub fn spawn_n<'py>(
+    py: Python<'py>,
+    func: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let hub = hub::current(py)?;
+    let body = Body::new(
+        &hub,
+        Call {
+            function: func,
+            args,
+            kwargs,
+        },
+        None,
+    )?;
+    let parent = Hub::ensure_greenlet(&hub)?;
+    let greenlet = Greenlet::new(py, body.bind(py).as_any(), &parent)?;
+    prepare(&hub, &greenlet)?;
+    let object = greenlet.bind(py).clone();
+    hub.get()
+        .scheduler
+        .with(py, |s| s.push(Task::Start(greenlet)));
+    Ok(object)
+}
+
+/// As `spawn`, beginning after `seconds`. `cancel()` prevents it until then.
+#[pyfunction]
+#[pyo3(signature = (seconds, func, *args, **kwargs))]
+pub fn spawn_after<'py>(
+    py: Python<'py>,
+    seconds: f64,
+    func: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    start_later(
+        py,
+        seconds,
+        Call {
+            function: func,
+            args,
+            kwargs,
+        },
+        None,
+    )
+}
+
+/// As `spawn_after`, but the call is not made if the calling green thread has ended by then.
+#[pyfunction]
+#[pyo3(signature = (seconds, func, *args, **kwargs))]
+pub fn spawn_after_local<'py>(
+    py: Python<'py>,
+    seconds: f64,
+    func: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let guard = Some(Greenlet::current(py)?);
+    start_later(
+        py,
+        seconds,
+        Call {
+            function: func,
+            args,
+            kwargs,
+        },
+        guard,
+    )
+}
+
+fn start_later<'py>(
+    py: Python<'py>,
+    seconds: f64,
+    call: Call,
+    guard: Option<Greenlet>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let hub = hub::current(py)?;
+    let (greenlet, body) = new_green_thread(&hub, call, guard)?;
+    let object = greenlet.bind(py).clone();
+    if seconds > 0.0 {
+        let deadline = clock::after(clock::now(), seconds);
+        let key = hub
+            .get()
+            .scheduler
+            .with(py, |s| s.timers.insert(deadline, Due::Start(greenlet)));
+        body.get().state.with(py, |s| s.timer = Some(key));
+    } else {
+        hub.get()
+            .scheduler
+            .with(py, |s| s.push(Task::Start(greenlet)));
+    }
+    Ok(object)
+}
+
+/// Raises an exception in a green thread and lets it handle that before the caller goes on.
+///
+/// `throw_args` are those of `greenlet.throw`; without them it is GreenletExit, which ends the green thread
+/// quietly. One that has not begun never will, and its `wait()` raises the exception. One that has ended is
+/// left alone.
+#[pyfunction]
+#[pyo3(signature = (g, *throw_args))]
+pub fn kill(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult<()> {
+    let py = g.py();
+    let target = Greenlet::from_object(g.clone())?;
+    if target.is_dead() {
+        return Ok(());
+    }
+    let error = exception_from(throw_args);
+    let body = find_body(g);
+    let hub = hub::current(py)?;
+    if let Some(body) = &body
+        && !body.get().hub.get().is_mine()
+    {
+        let value = error.into_value(py).into_any();
+        body.get()
+            .hub
+            .get()
+            .inbox
+            .send(Message::Throw(target, value));
+        return Ok(());
+    }
+    let current = Greenlet::current(py)?;
+    if target.is(&current) {
+        return Err(error);
+    }
+    let exception = if target.is_started() {
+        error.into_value(py).into_any()
+    } else {
+        if let Some(body) = &body {
+            Body::abandon(body, g, error);
+        }
+        // The greenlet itself dies quietly; what it died of is with the body.
+        greenlet::greenlet_exit(py).call0()?.unbind()
+    };
+    if hub.get().is_hub_greenlet(py, &current) {
+        return hub::timer::throw(py, &target, exception);
+    }
+    // The target runs next, and the caller right after it has parked or ended: both go to the front of the
+    // round. The throw itself is the hub's, since a green thread that has not begun starts by it.
+    let parking = hub.get().park(py, &current, None);
+    hub.get().scheduler.with(py, |s| {
+        s.parks.mark(parking.id, Wake::Ready);
+        s.push_front(Task::Wake(parking.id));
+        s.push_front(Task::Throw(target, exception));
+    });
+    Hub::wait(&hub, &current, parking).map(drop)
+}
+
+/// Kills a green thread if it has not begun to run; does nothing otherwise.
+#[pyfunction]
+#[pyo3(signature = (g, *throw_args))]
+pub fn cancel(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult<()> {
+    let target = Greenlet::from_object(g.clone())?;
+    if target.is_started() {
+        Ok(())
+    } else {
+        kill(g, throw_args)
+    }
+}
+
+/// Adds the classes and functions to the module.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Body>()?;
+    module.add_class::<GreenThreadBase>()?;
+    module.add_function(wrap_pyfunction!(spawn, module)?)?;
+    module.add_function(wrap_pyfunction!(spawn_n, module)?)?;
+    module.add_function(wrap_pyfunction!(spawn_after, module)?)?;
+    module.add_function(wrap_pyfunction!(spawn_after_local, module)?)?;
+    module.add_function(wrap_pyfunction!(kill, module)?)?;
+    module.add_function(wrap_pyfunction!(cancel, module)?)
+}

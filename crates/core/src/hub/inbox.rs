@@ -1,0 +1,121 @@
+//! What other OS threads send to a hub.
+//!
+//! Nobody but a hub's own thread switches its greenlets or changes its queue. A thread that has news for
+//! it, be it a Python thread or a native one without the GIL, leaves a message here and wakes its poller.
+//! The hub takes all messages at the start of a turn.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use eventlet_greenlet::Greenlet;
+use eventlet_reactor::{Interest, Poller, Trigger, Waker};
+use pyo3::prelude::*;
+
+use super::park::{ParkId, Wake};
+
+/// Marks the waker's own events; no descriptor has this number.
+pub const TOKEN: u64 = u64::MAX;
+
+/// News for a hub.
+pub enum Message {
+    /// A wait is over.
+    Wake(ParkId, Wake),
+    /// Raise this in a green thread.
+    Throw(Greenlet, Py<PyAny>),
+    /// Call this in the hub.
+    Call(Py<PyAny>),
+    /// This descriptor was closed by another thread.
+    Closed(std::os::fd::RawFd),
+}
+
+/// The thread-safe side of a hub.
+pub struct Inbox {
+    thread: AtomicUsize,
+    waker: Mutex<Waker>,
+    messages: Mutex<Vec<Message>>,
+    /// Lets the hub see that there is nothing without taking the lock.
+    pending: AtomicUsize,
+}
+
+impl Inbox {
+    /// An inbox for a hub of the calling thread.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            thread: AtomicUsize::new(this_thread()),
+            waker: Mutex::new(Waker::new()?),
+            messages: Mutex::new(Vec::new()),
+            pending: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether the calling thread is the hub's.
+    #[inline]
+    pub fn is_mine(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) == this_thread()
+    }
+
+    /// Lets `poller` report wake-ups, with [`TOKEN`].
+    pub fn register(&self, poller: &mut Poller) -> io::Result<()> {
+        let fd = self.waker().fd();
+        poller.add(fd, TOKEN, Interest::READABLE, Trigger::Level)
+    }
+
+    /// Leaves a message and wakes the hub.
+    pub fn send(&self, message: Message) {
+        self.messages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(message);
+        self.pending.fetch_add(1, Ordering::Release);
+        // It fails only if the descriptor is gone, and with it the hub.
+        let _gone = self.waker().wake();
+    }
+
+    /// Takes all messages, in the order they came.
+    pub fn take(&self) -> Vec<Message> {
+        if self.pending.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let messages =
+            std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
+        self.pending.fetch_sub(messages.len(), Ordering::AcqRel);
+        messages
+    }
+
+    /// Whether there are messages.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.pending.load(Ordering::Acquire) == 0
+    }
+
+    /// After the poller has reported the waker: resets it. Messages are taken afterwards, never before.
+    pub fn drain(&self) {
+        self.waker().drain();
+    }
+
+    /// In a forked child: the thread has another identity for the kernel, and the waker is shared with the
+    /// parent.
+    pub fn restart(&self) -> io::Result<()> {
+        self.thread.store(this_thread(), Ordering::Relaxed);
+        let fresh = Waker::new()?;
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// An identity for the calling thread that is cheap to get.
+#[inline]
+fn this_thread() -> usize {
+    thread_local! {
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| std::ptr::from_ref(mark) as usize)
+}

@@ -1,0 +1,563 @@
+//! Who waits for which descriptor.
+//!
+//! Two kinds of registration exist side by side:
+//!
+//! - **Edge**: a socket of ours tries the system call first and waits only after `EAGAIN`, so it needs to
+//!   hear of changes alone. It is registered once, for both directions, and stays registered for its life:
+//!   no `epoll_ctl` around a wait.
+//! - **Level**: code that comes with a bare descriptor (`hub.add`, `trampoline`) may wait without having
+//!   tried anything. Its interest is registered while it waits and taken back afterwards.
+//!
+//! A descriptor that has both is level-triggered until the last listener leaves.
+//!
+//! A descriptor number says little about what it stands for: it may have been closed and handed out again
+//! without a word to us. [`generation`] counts the times a number was taken over by a socket of ours or
+//! given up, process-wide; a registration remembers the count and is renewed when it differs. Each
+//! registration also carries a serial number in its token, so an event that was meant for an earlier
+//! owner of the number is dropped.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use eventlet_reactor::{Event, Interest, Poller, Trigger};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::Hub;
+use super::listener::FdListener;
+use super::park::ParkId;
+use crate::cell::GilCell;
+
+/// A direction of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    /// The direction that `hub.READ` or `hub.WRITE` stands for.
+    pub fn from_name(name: &str) -> PyResult<Self> {
+        match name {
+            "read" => Ok(Self::Read),
+            "write" => Ok(Self::Write),
+            _ => Err(PyValueError::new_err(format!(
+                "the event type is hub.READ or hub.WRITE, not {name:?}"
+            ))),
+        }
+    }
+
+    /// The word that Eventlet uses for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn interest(self) -> Interest {
+        match self {
+            Self::Read => Interest::READABLE,
+            Self::Write => Interest::WRITABLE,
+        }
+    }
+}
+
+/// Native code that the hub calls when a descriptor is ready, in the hub's own greenlet.
+///
+/// It must not block or park.
+pub trait Ready: Send + Sync {
+    /// The descriptor is ready in the direction that was waited for; the wait is over.
+    fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()>;
+
+    /// The time that was asked for with [`super::scheduler::Due::Handle`] has come.
+    fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()>;
+}
+
+/// A call to make on a [`Ready`].
+#[derive(Clone)]
+pub struct IoHandler {
+    pub target: Arc<dyn Ready>,
+    pub expired: bool,
+}
+
+/// One that waits for a direction of a descriptor.
+pub enum Waiter {
+    /// A green thread that has seen `EAGAIN`.
+    Park(ParkId),
+    /// A green thread that has tried nothing yet.
+    LevelPark(ParkId),
+    Listener(Py<FdListener>),
+    Handler(Arc<dyn Ready>),
+}
+
+impl Waiter {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Park(id) => Self::Park(*id),
+            Self::LevelPark(id) => Self::LevelPark(*id),
+            Self::Listener(listener) => Self::Listener(listener.clone_ref(py)),
+            Self::Handler(handler) => Self::Handler(Arc::clone(handler)),
+        }
+    }
+
+    fn is_level(&self) -> bool {
+        matches!(self, Self::Listener(_) | Self::LevelPark(_))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Unregistered,
+    Edge,
+    Level(Interest),
+}
+
+struct Descriptor {
+    mode: Mode,
+    generation: u32,
+    serial: u32,
+    read: VecDeque<Waiter>,
+    write: VecDeque<Waiter>,
+}
+
+impl Descriptor {
+    fn new() -> Self {
+        Self {
+            mode: Mode::Unregistered,
+            generation: 0,
+            serial: 0,
+            read: VecDeque::new(),
+            write: VecDeque::new(),
+        }
+    }
+
+    fn waiters(&mut self, direction: Direction) -> &mut VecDeque<Waiter> {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+
+    fn is_level(&self) -> bool {
+        self.read.iter().chain(&self.write).any(Waiter::is_level)
+    }
+
+    fn interest(&self) -> Interest {
+        let mut interest = Interest::NONE;
+        if !self.read.is_empty() {
+            interest = interest | Interest::READABLE;
+        }
+        if !self.write.is_empty() {
+            interest = interest | Interest::WRITABLE;
+        }
+        interest
+    }
+
+    fn token(&self, fd: RawFd) -> u64 {
+        u64::from(self.serial) << 32 | u64::from(fd.unsigned_abs())
+    }
+}
+
+/// Why a wait could not begin.
+pub enum Refused {
+    /// Somebody waits there already, and that is not allowed.
+    Busy,
+    /// The kernel does not take the descriptor.
+    Os(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Os(error)
+    }
+}
+
+/// Poller and descriptor table of a hub.
+pub struct Io {
+    /// Absent while the hub waits in it, with the GIL released.
+    pub poller: Option<Poller>,
+    table: Vec<Option<Box<Descriptor>>>,
+    serial: u32,
+    /// Whether a second waiter for a direction is an error.
+    pub exclusive: bool,
+}
+
+/// An entry of the table for introspection.
+pub struct Waiting<'a> {
+    pub fd: RawFd,
+    pub waiter: &'a Waiter,
+}
+
+impl Io {
+    pub fn new(poller: Poller) -> Self {
+        Self {
+            poller: Some(poller),
+            table: Vec::new(),
+            serial: 0,
+            exclusive: true,
+        }
+    }
+
+    fn entry(&mut self, fd: RawFd) -> Result<&mut Descriptor, Refused> {
+        let Ok(index) = usize::try_from(fd) else {
+            return Err(Refused::Os(io::Error::from_raw_os_error(libc::EBADF)));
+        };
+        if index >= self.table.len() {
+            self.table
+                .resize_with((index + 1).next_power_of_two(), || None);
+        }
+        Ok(self.table[index].get_or_insert_with(|| Box::new(Descriptor::new())))
+    }
+
+    fn existing(&mut self, fd: RawFd) -> Option<&mut Descriptor> {
+        self.table
+            .get_mut(usize::try_from(fd).ok()?)?
+            .as_deref_mut()
+    }
+
+    /// Makes the kernel's view fit what the entry needs for `direction`.
+    fn register(
+        poller: &mut Poller,
+        serial: &mut u32,
+        entry: &mut Descriptor,
+        fd: RawFd,
+        direction: Direction,
+        generation: u32,
+    ) -> io::Result<()> {
+        if entry.generation != generation {
+            if entry.mode != Mode::Unregistered {
+                poller.forget(fd);
+            }
+            entry.mode = Mode::Unregistered;
+            entry.generation = generation;
+        }
+        let (interest, trigger, wanted) = if entry.is_level() {
+            let interest = entry.interest();
+            (interest, Trigger::Level, Mode::Level(interest))
+        } else {
+            (Interest::BOTH, Trigger::Edge, Mode::Edge)
+        };
+        if entry.mode == wanted {
+            if wanted == Mode::Edge && poller.needs_rearm() {
+                poller.rearm(fd, direction.interest());
+            }
+            return Ok(());
+        }
+        if entry.mode == Mode::Unregistered {
+            *serial = serial.wrapping_add(1);
+            entry.serial = *serial;
+        }
+        let token = entry.token(fd);
+        let result = if entry.mode == Mode::Unregistered {
+            match poller.add(fd, token, interest, trigger) {
+                // Registered by an owner of the number that we never heard of, through a duplicate.
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    poller.modify(fd, token, interest, trigger)
+                }
+                other => other,
+            }
+        } else {
+            match poller.modify(fd, token, interest, trigger) {
+                // Closed behind our back; the number is somebody else's now.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    poller.forget(fd);
+                    poller.add(fd, token, interest, trigger)
+                }
+                other => other,
+            }
+        };
+        entry.mode = if result.is_ok() {
+            wanted
+        } else {
+            Mode::Unregistered
+        };
+        result
+    }
+
+    /// Registers `waiter` for a direction of `fd`.
+    pub fn wait(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        waiter: Waiter,
+        generation: u32,
+    ) -> Result<(), (Refused, Waiter)> {
+        let exclusive = self.exclusive;
+        let mut poller = self.poller.take();
+        let mut serial = self.serial;
+        let result = (|| {
+            let entry = match self.entry(fd) {
+                Ok(entry) => entry,
+                Err(refused) => return Err((refused, waiter)),
+            };
+            let fresh = entry.generation == generation;
+            if exclusive && fresh && !entry.waiters(direction).is_empty() {
+                return Err((Refused::Busy, waiter));
+            }
+            entry.waiters(direction).push_back(waiter);
+            let Some(poller) = poller.as_mut() else {
+                // The hub polls with the GIL released, so only another thread could be here.
+                return Ok(());
+            };
+            match Self::register(poller, &mut serial, entry, fd, direction, generation) {
+                Ok(()) => Ok(()),
+                Err(error) => match entry.waiters(direction).pop_back() {
+                    Some(waiter) => Err((Refused::Os(error), waiter)),
+                    None => Ok(()),
+                },
+            }
+        })();
+        self.serial = serial;
+        self.poller = poller;
+        result
+    }
+
+    /// Takes back the wait of a parked green thread.
+    pub fn unwait_park(&mut self, fd: RawFd, direction: Direction, id: ParkId) {
+        self.unwait(fd, direction, |waiter| {
+            matches!(waiter, Waiter::Park(other) | Waiter::LevelPark(other) if *other == id)
+        });
+    }
+
+    /// Takes back the wait of a handler.
+    pub fn unwait_handler(&mut self, fd: RawFd, direction: Direction) -> Option<Waiter> {
+        self.unwait(fd, direction, |waiter| matches!(waiter, Waiter::Handler(_)))
+    }
+
+    /// Takes back a listener; returns it so that the caller drops it outside its borrow.
+    pub fn unwait_listener(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        listener: &Py<FdListener>,
+    ) -> Option<Waiter> {
+        self.unwait(
+            fd,
+            direction,
+            |waiter| matches!(waiter, Waiter::Listener(other) if other.is(listener)),
+        )
+    }
+
+    fn unwait(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        is_it: impl Fn(&Waiter) -> bool,
+    ) -> Option<Waiter> {
+        let mut poller = self.poller.take();
+        let mut removed = None;
+        if let Some(entry) = self.existing(fd) {
+            let waiters = entry.waiters(direction);
+            if let Some(index) = waiters.iter().position(is_it) {
+                removed = waiters.remove(index);
+            }
+            if removed.is_some() {
+                Self::settle(poller.as_mut(), entry, fd, direction);
+            }
+        }
+        self.poller = poller;
+        removed
+    }
+
+    /// After a waiter has left: gives up what nobody needs, and shows readiness to the next in line.
+    fn settle(
+        poller: Option<&mut Poller>,
+        entry: &mut Descriptor,
+        fd: RawFd,
+        direction: Direction,
+    ) {
+        let Some(poller) = poller else { return };
+        match entry.mode {
+            Mode::Unregistered => {}
+            Mode::Edge => {
+                // The edge went to the one that left. Modifying raises it again if it is still there.
+                if !entry.waiters(direction).is_empty() {
+                    let token = entry.token(fd);
+                    let _gone = poller.modify(fd, token, Interest::BOTH, Trigger::Edge);
+                }
+            }
+            Mode::Level(registered) => {
+                let interest = entry.interest();
+                if interest == registered {
+                    return;
+                }
+                let token = entry.token(fd);
+                let result = if interest.is_empty() {
+                    poller.remove(fd)
+                } else {
+                    poller.modify(fd, token, interest, Trigger::Level)
+                };
+                if result.is_err() {
+                    poller.forget(fd);
+                }
+                entry.mode = if result.is_err() || interest.is_empty() {
+                    Mode::Unregistered
+                } else {
+                    Mode::Level(interest)
+                };
+            }
+        }
+    }
+
+    /// Who is to be told of `event`: for each direction the first in line.
+    ///
+    /// A parked green thread stays in the table until it has run, so that it finds and removes itself; a
+    /// handler's wait is over with the event.
+    pub fn dispatch(
+        &mut self,
+        py: Python<'_>,
+        event: Event,
+        mut tell: impl FnMut(Waiter, Direction),
+    ) {
+        let fd = (event.token & 0xffff_ffff) as RawFd;
+        let serial = (event.token >> 32) as u32;
+        let Some(entry) = self.existing(fd) else {
+            return;
+        };
+        if entry.serial != serial {
+            return;
+        }
+        for (ready, direction) in [
+            (event.readable, Direction::Read),
+            (event.writable, Direction::Write),
+        ] {
+            if !ready {
+                continue;
+            }
+            let waiters = entry.waiters(direction);
+            match waiters.front() {
+                Some(Waiter::Handler(_)) => {
+                    if let Some(waiter) = waiters.pop_front() {
+                        tell(waiter, direction);
+                    }
+                }
+                Some(waiter) => {
+                    let waiter = waiter.clone_ref(py);
+                    tell(waiter, direction);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Takes out everybody who waits for `fd`, and its registration.
+    pub fn release(&mut self, fd: RawFd) -> Vec<Waiter> {
+        let mut poller = self.poller.take();
+        let mut released = Vec::new();
+        if let Some(entry) = self.existing(fd) {
+            released.extend(entry.read.drain(..));
+            released.extend(entry.write.drain(..));
+            if let Some(poller) = poller.as_mut() {
+                match entry.mode {
+                    // Closing the last descriptor of a socket ends its registration in the kernel; and
+                    // if there are others, their events carry a serial that nobody has any more.
+                    Mode::Edge => poller.forget(fd),
+                    Mode::Level(_) => {
+                        if poller.remove(fd).is_err() {
+                            poller.forget(fd);
+                        }
+                    }
+                    Mode::Unregistered => {}
+                }
+            }
+            entry.mode = Mode::Unregistered;
+            entry.serial = 0;
+        }
+        self.poller = poller;
+        released
+    }
+
+    /// Whether anybody waits for `fd`.
+    pub fn is_waited(&self, fd: RawFd) -> bool {
+        usize::try_from(fd)
+            .ok()
+            .and_then(|index| self.table.get(index)?.as_ref())
+            .is_some_and(|entry| !entry.read.is_empty() || !entry.write.is_empty())
+    }
+
+    /// Everybody who waits in a direction.
+    pub fn waiting(&self, direction: Direction) -> impl Iterator<Item = Waiting<'_>> {
+        self.table.iter().enumerate().flat_map(move |(fd, entry)| {
+            entry
+                .as_deref()
+                .into_iter()
+                .flat_map(move |entry| match direction {
+                    Direction::Read => entry.read.iter(),
+                    Direction::Write => entry.write.iter(),
+                })
+                .map(move |waiter| Waiting {
+                    fd: fd as RawFd,
+                    waiter,
+                })
+        })
+    }
+
+    /// Replaces the poller (in a forked child) and registers again whoever waits.
+    pub fn restart(&mut self, poller: Poller) {
+        self.poller = Some(poller);
+        let mut serial = self.serial;
+        let mut fresh = self.poller.take();
+        for (fd, entry) in self.table.iter_mut().enumerate() {
+            let Some(entry) = entry.as_deref_mut() else {
+                continue;
+            };
+            entry.mode = Mode::Unregistered;
+            let direction = if !entry.read.is_empty() {
+                Direction::Read
+            } else if !entry.write.is_empty() {
+                Direction::Write
+            } else {
+                continue;
+            };
+            if let Some(poller) = fresh.as_mut() {
+                let generation = entry.generation;
+                // A descriptor that cannot be registered was closed; its waiter finds out when it tries.
+                let _closed = Self::register(
+                    poller,
+                    &mut serial,
+                    entry,
+                    fd as RawFd,
+                    direction,
+                    generation,
+                );
+            }
+        }
+        self.serial = serial;
+        self.poller = fresh;
+    }
+
+    /// Empties the table; the caller drops the result outside its borrow.
+    pub fn clear(&mut self) -> impl Sized + use<> {
+        (std::mem::take(&mut self.table), self.poller.take())
+    }
+}
+
+static GENERATIONS: GilCell<Vec<u32>> = GilCell::new(Vec::new());
+
+/// How often the number `fd` has changed hands, as far as we were told.
+#[inline]
+pub fn generation(py: Python<'_>, fd: RawFd) -> u32 {
+    GENERATIONS.with(py, |counts| {
+        usize::try_from(fd)
+            .ok()
+            .and_then(|index| counts.get(index).copied())
+            .unwrap_or(0)
+    })
+}
+
+/// Notes that the number `fd` has changed hands: it was just opened, or is about to be closed.
+#[inline]
+pub fn next_generation(py: Python<'_>, fd: RawFd) {
+    GENERATIONS.with(py, |counts| {
+        let Ok(index) = usize::try_from(fd) else {
+            return;
+        };
+        if index >= counts.len() {
+            counts.resize((index + 1).next_power_of_two(), 0);
+        }
+        counts[index] = counts[index].wrapping_add(1);
+    });
+}

@@ -1,0 +1,176 @@
+//! Listeners: callbacks for a descriptor, as `hub.add` takes them.
+
+use std::os::fd::RawFd;
+
+use eventlet_greenlet::Greenlet;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::cell::GilCell;
+
+/// A registration of `hub.add`.
+///
+/// `cb(fileno)` is called in the hub when the descriptor is ready, `tb(exception)` when it was closed, and
+/// `mark_as_closed()` when the descriptor turns out to be somebody else's. `greenlet` is the one that
+/// registered it. `spent` is true once it has been removed.
+#[pyclass(frozen, subclass, weakref, module = "eventlet.hubs.hub")]
+pub struct FdListener {
+    evtype: Py<PyAny>,
+    fileno: RawFd,
+    state: GilCell<State>,
+}
+
+struct State {
+    cb: Option<Py<PyAny>>,
+    tb: Option<Py<PyAny>>,
+    mark_as_closed: Option<Py<PyAny>>,
+    greenlet: Option<Py<PyAny>>,
+    spent: bool,
+}
+
+#[pymethods]
+impl FdListener {
+    #[new]
+    pub fn new(
+        py: Python<'_>,
+        evtype: Py<PyAny>,
+        fileno: RawFd,
+        cb: Option<Py<PyAny>>,
+        tb: Option<Py<PyAny>>,
+        mark_as_closed: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let greenlet = Greenlet::current(py)?.into_object();
+        Ok(Self::with_greenlet(
+            evtype,
+            fileno,
+            cb,
+            tb,
+            mark_as_closed,
+            greenlet,
+        ))
+    }
+
+    #[getter]
+    fn evtype(&self, py: Python<'_>) -> Py<PyAny> {
+        self.evtype.clone_ref(py)
+    }
+
+    #[getter]
+    pub fn fileno(&self) -> RawFd {
+        self.fileno
+    }
+
+    #[getter]
+    pub fn cb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |s| s.cb.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    #[getter]
+    pub fn tb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |s| s.tb.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    #[getter]
+    pub fn mark_as_closed(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |s| {
+            s.mark_as_closed.as_ref().map(|object| object.clone_ref(py))
+        })
+    }
+
+    #[getter]
+    fn greenlet(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |s| {
+            s.greenlet.as_ref().map(|object| object.clone_ref(py))
+        })
+    }
+
+    #[getter]
+    pub fn spent(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.spent)
+    }
+
+    #[setter]
+    fn set_spent(&self, py: Python<'_>, spent: bool) {
+        self.state.with(py, |s| s.spent = spent);
+    }
+
+    /// Makes the callbacks do nothing from now on.
+    pub fn defang(&self, py: Python<'_>) {
+        let _dropped_here = self.state.with(py, |s| {
+            s.spent = true;
+            (s.cb.take(), s.tb.take(), s.mark_as_closed.take())
+        });
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let this = slf.get();
+        let show = |object: Option<Py<PyAny>>| match object {
+            Some(object) => object.bind(py).repr().map(|text| text.to_string()),
+            None => Ok("None".to_owned()),
+        };
+        Ok(format!(
+            "{}({}, {}, {}, {})",
+            slf.get_type().name()?,
+            this.evtype.bind(py).repr()?,
+            this.fileno,
+            show(this.cb(py))?,
+            show(this.tb(py))?,
+        ))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.evtype)?;
+        self.state
+            .peek(|s| {
+                visit.call(&s.cb)?;
+                visit.call(&s.tb)?;
+                visit.call(&s.mark_as_closed)?;
+                visit.call(&s.greenlet)
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let _dropped_here = self.state.with(py, |s| {
+            (
+                s.cb.take(),
+                s.tb.take(),
+                s.mark_as_closed.take(),
+                s.greenlet.take(),
+            )
+        });
+    }
+}
+
+impl FdListener {
+    /// As the constructor, for a greenlet that may not be the running one.
+    pub fn with_greenlet(
+        evtype: Py<PyAny>,
+        fileno: RawFd,
+        cb: Option<Py<PyAny>>,
+        tb: Option<Py<PyAny>>,
+        mark_as_closed: Option<Py<PyAny>>,
+        greenlet: Py<PyAny>,
+    ) -> Self {
+        Self {
+            evtype,
+            fileno,
+            state: GilCell::new(State {
+                cb,
+                tb,
+                mark_as_closed,
+                greenlet: Some(greenlet),
+                spent: false,
+            }),
+        }
+    }
+
+    /// Which way data goes.
+    pub fn direction(&self, py: Python<'_>) -> PyResult<super::io::Direction> {
+        let text: &str = &self.evtype.bind(py).extract::<String>()?;
+        super::io::Direction::from_name(text)
+    }
+}

@@ -1,0 +1,246 @@
+//! The hub: one event loop per OS thread.
+//!
+//! # Theory of operation
+//!
+//! A hub is a greenlet that runs [`Hub::run`] and everything that decides who runs next. Green threads are
+//! its children: when one ends, the hub continues. Its loop is a sequence of *turns*:
+//!
+//! 1. take in what other threads have sent ([`inbox`]);
+//! 2. open a round: due timers and what was queued since the last one ([`scheduler`]);
+//! 3. poll the descriptors, without waiting if the round has anything in it ([`io`]);
+//! 4. run the round.
+//!
+//! A green thread waits by making a [`park::Park`], leaving its id with whatever will wake it, and calling
+//! [`Hub::switch_out`], which switches to the next green thread of the round or to the hub ([`wait`]).
+//!
+//! The state is in cells that belong to the holder of the GIL. The rule that keeps this sound, here and in
+//! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
+//! out, the borrow ends, and only then they are called or dropped.
+
+pub mod inbox;
+pub mod io;
+pub mod listener;
+pub mod park;
+mod python;
+pub mod scheduler;
+pub mod timer;
+mod turn;
+pub mod wait;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use eventlet_greenlet::Greenlet;
+use eventlet_reactor::{Backend, Poller};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use self::inbox::Inbox;
+use self::io::Io;
+use self::scheduler::Scheduler;
+use self::timer::Timer;
+use crate::cell::GilCell;
+use crate::{clock, errors};
+
+pub use self::park::{ParkId, Wake};
+
+/// Counters that a hub keeps for `stats()`.
+#[derive(Default)]
+pub struct Counters {
+    pub switches: Counter,
+    pub turns: Counter,
+    pub polls: Counter,
+    pub spawned: Counter,
+    pub finished: Counter,
+}
+
+/// A number that only goes up; written with the GIL held, read by anyone.
+#[derive(Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    #[inline]
+    pub fn add(&self) {
+        // The GIL is held, so a load and a store do what a locked add would, at a fraction of the cost.
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The event loop of one OS thread.
+///
+/// `Hub(backend=None)`: `backend` is `"epoll"`, `"poll"`, `"select"` or `"kqueue"`; by default the best that
+/// the platform has. Programs do not make hubs: `eventlet.hubs.get_hub()` answers the thread's own.
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet._core")]
+pub struct Hub {
+    pub(crate) scheduler: GilCell<Scheduler>,
+    pub(crate) io: GilCell<Io>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) counters: Counters,
+    greenlet: GilCell<Option<Greenlet>>,
+    backend: Backend,
+    running: AtomicBool,
+    stopping: AtomicBool,
+    debug_exceptions: AtomicBool,
+}
+
+impl Hub {
+    fn with_backend(backend: Option<&str>) -> PyResult<Self> {
+        let backend = match backend {
+            None => Backend::best(),
+            Some(name) => {
+                let found = Backend::available()
+                    .iter()
+                    .find(|backend| backend.name() == name);
+                *found.ok_or_else(|| {
+                    let names: Vec<_> = Backend::available().iter().map(|b| b.name()).collect();
+                    PyValueError::new_err(format!(
+                        "this platform has no {name:?} hub; it has {}",
+                        names.join(", ")
+                    ))
+                })?
+            }
+        };
+        Python::attach(|py| {
+            let failed = |error: std::io::Error| errors::io_error(py, &error);
+            let inbox = Arc::new(Inbox::new().map_err(failed)?);
+            let mut poller = Poller::new(backend).map_err(failed)?;
+            inbox.register(&mut poller).map_err(failed)?;
+            Ok(Self {
+                scheduler: GilCell::new(Scheduler::new(clock::now())),
+                io: GilCell::new(Io::new(poller)),
+                inbox,
+                counters: Counters::default(),
+                greenlet: GilCell::new(None),
+                backend,
+                running: AtomicBool::new(false),
+                stopping: AtomicBool::new(false),
+                debug_exceptions: AtomicBool::new(true),
+            })
+        })
+    }
+
+    /// Queues `timer`, at once or after its delay.
+    pub fn schedule(&self, slf: &Bound<'_, Self>, timer: &Bound<'_, Timer>) {
+        Timer::enqueue(timer, slf);
+    }
+
+    /// The greenlet that runs the loop, made anew if the last one has ended.
+    pub(crate) fn ensure_greenlet(slf: &Bound<'_, Self>) -> PyResult<Greenlet> {
+        let py = slf.py();
+        let this = slf.get();
+        let present = this
+            .greenlet
+            .with(py, |g| g.as_ref().map(|g| g.clone_ref(py)));
+        match present {
+            Some(greenlet) if !greenlet.is_dead() => Ok(greenlet),
+            dead => Self::renew_greenlet(slf, dead),
+        }
+    }
+
+    #[cold]
+    fn renew_greenlet(slf: &Bound<'_, Self>, dead: Option<Greenlet>) -> PyResult<Greenlet> {
+        let py = slf.py();
+        // An error that ends the loop must surface in the main greenlet, whoever happened to wait first.
+        let mut root = Greenlet::current(py)?;
+        while let Some(parent) = root.parent(py) {
+            root = parent;
+        }
+        let fresh = Greenlet::new(py, slf.getattr("run")?.as_any(), &root)?;
+        if let Some(dead) = dead {
+            // The children of the old greenlet continue in their parent when they end, dead or not; this
+            // leads them to the new one.
+            dead.set_parent(py, &fresh)?;
+        }
+        let old = slf.get().greenlet.replace(py, Some(fresh.clone_ref(py)));
+        drop(old);
+        Ok(fresh)
+    }
+
+    /// Whether `greenlet` is the one that runs the loop.
+    #[inline]
+    pub(crate) fn is_hub_greenlet(&self, py: Python<'_>, greenlet: &Greenlet) -> bool {
+        self.greenlet
+            .with(py, |own| own.as_ref().is_some_and(|own| own.is(greenlet)))
+    }
+
+    /// Whether this hub belongs to the calling thread.
+    #[inline]
+    pub(crate) fn is_mine(&self) -> bool {
+        self.inbox.is_mine()
+    }
+
+    /// Wakes a parked green thread, from any thread that holds the GIL.
+    #[inline]
+    pub(crate) fn wake(&self, py: Python<'_>, id: ParkId, wake: Wake) {
+        if self.is_mine() {
+            self.scheduler.with(py, |s| s.wake(id, wake));
+        } else {
+            self.inbox.send(inbox::Message::Wake(id, wake));
+        }
+    }
+}
+
+thread_local! {
+    // Empty while the thread has no hub. The pointer is read on every wait, so it is kept apart from the
+    // owner, whose destructor makes access to it slower.
+    static CURRENT: Cell<*mut pyo3::ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
+    static OWNER: RefCell<Option<Py<Hub>>> = const { RefCell::new(None) };
+}
+
+/// Makes `hub` the hub of this thread and returns the one that was.
+pub fn set_current(hub: Option<Py<Hub>>) -> Option<Py<Hub>> {
+    CURRENT.set(hub.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr));
+    OWNER.with(|owner| std::mem::replace(&mut *owner.borrow_mut(), hub))
+}
+
+/// The hub of this thread, made if there is none.
+///
+/// # Errors
+///
+/// What `eventlet.hubs` raises when it cannot make one, such as for an unknown `EVENTLET_HUB`.
+#[inline]
+pub fn current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
+    let pointer = CURRENT.get();
+    if pointer.is_null() {
+        return make_current(py);
+    }
+    // SAFETY: `OWNER` keeps a reference to the object for as long as `CURRENT` points to it, and it is a
+    // `Hub` because `set_current` takes nothing else.
+    Ok(unsafe { Bound::from_borrowed_ptr(py, pointer).cast_into_unchecked() })
+}
+
+/// The hub of this thread, if there is one.
+pub fn existing(py: Python<'_>) -> Option<Bound<'_, Hub>> {
+    if CURRENT.get().is_null() {
+        None
+    } else {
+        current(py).ok()
+    }
+}
+
+#[cold]
+fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
+    static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;
+    match CURRENT.get() {
+        pointer if pointer.is_null() => Err(pyo3::exceptions::PyRuntimeError::new_err(
+            "eventlet.hubs.use_hub() made no hub",
+        )),
+        // SAFETY: as in `current`.
+        pointer => Ok(unsafe { Bound::from_borrowed_ptr(py, pointer).cast_into_unchecked() }),
+    }
+}
+
+/// Adds the hub's classes and functions to the module.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    python::add_to(module)
+}

@@ -1,0 +1,502 @@
+//! What Python sees of a hub: Eventlet's own method and attribute names.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
+
+use eventlet_greenlet::Greenlet;
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::inbox::Message;
+use super::io::{self, Direction, Waiter};
+use super::listener::FdListener;
+use super::park::Wake;
+use super::scheduler::{Due, Task};
+use super::timer::Timer;
+use super::{Hub, current, set_current, wait};
+use crate::{arena, clock, errors};
+
+#[pymethods]
+impl Hub {
+    /// `READ`, the event type of a descriptor that has data.
+    #[classattr]
+    const READ: &'static str = "read";
+
+    /// `WRITE`, the event type of a descriptor that takes data.
+    #[classattr]
+    const WRITE: &'static str = "write";
+
+    #[new]
+    #[pyo3(signature = (backend = None))]
+    fn py_new(backend: Option<&str>) -> PyResult<Self> {
+        Self::with_backend(backend)
+    }
+
+    /// The system call behind this hub: "epoll", "kqueue", "poll" or "select".
+    #[getter]
+    fn backend(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// The greenlet that runs the loop.
+    #[getter(greenlet)]
+    fn py_greenlet(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let present = slf
+            .get()
+            .greenlet
+            .with(py, |g| g.as_ref().map(|g| g.clone_ref(py)));
+        match present {
+            Some(greenlet) => Ok(greenlet.into_object()),
+            None => Ok(Self::ensure_greenlet(slf)?.into_object()),
+        }
+    }
+
+    /// Makes sure that `greenlet` is alive, replacing one that has ended.
+    #[pyo3(name = "ensure_greenlet")]
+    fn py_ensure_greenlet(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::ensure_greenlet(slf).map(drop)
+    }
+
+    /// Runs the loop until `abort()`. It is what the hub's greenlet does; programs do not call it.
+    #[pyo3(signature = (*_args, **_kw))]
+    fn run(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        _kw: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        if slf.get().running.load(Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("Already running!"));
+        }
+        Self::run_loop(slf)
+    }
+
+    /// Gives way to the hub until somebody switches back, and returns what they pass.
+    ///
+    /// The caller must have arranged for that: a timer, a listener, another green thread.
+    fn switch(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let greenlet = Greenlet::current(py)?;
+        if slf.get().is_hub_greenlet(py, &greenlet) {
+            return Err(PyAssertionError::new_err(
+                "Cannot switch to MAINLOOP from MAINLOOP",
+            ));
+        }
+        let hook = greenlet.bind(py).getattr_opt("switch_out")?;
+        if let Some(hook) = hook
+            && let Err(error) = hook.call0()
+        {
+            errors::unraisable(py, error, Some(&hook));
+        }
+        Ok(Self::switch_out(slf, &greenlet)?.unbind())
+    }
+
+    /// Ends the loop after the present turn. With `wait`, returns once it has ended.
+    #[pyo3(signature = (wait = false))]
+    fn abort(slf: &Bound<'_, Self>, wait: bool) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.running.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        this.stopping.store(true, Ordering::Relaxed);
+        let greenlet = Greenlet::current(py)?;
+        let is_hub = this.is_hub_greenlet(py, &greenlet);
+        if wait && is_hub {
+            return Err(PyAssertionError::new_err(
+                "Can't abort with wait from inside the hub's greenlet.",
+            ));
+        }
+        // A stopping hub still ends its turn, so it must not fall asleep in it.
+        let nothing = py.get_type::<PyDict>().into_any().unbind();
+        this.scheduler.with(py, |s| s.push(Task::Call(nothing)));
+        if wait {
+            Self::ensure_greenlet(slf)?.switch(py)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the loop runs.
+    #[getter]
+    fn running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop ends after this turn.
+    #[getter]
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The hub's clock: monotonic, in seconds.
+    fn clock(&self) -> f64 {
+        clock::seconds(clock::now())
+    }
+
+    /// Whether exceptions that nobody catches are printed.
+    #[getter]
+    fn debug_exceptions(&self) -> bool {
+        self.debug_exceptions.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_debug_exceptions(&self, on: bool) {
+        self.debug_exceptions.store(on, Ordering::Relaxed);
+    }
+
+    /// Adds a listener: `cb(fileno)` is called while `fileno` is ready for `evtype`.
+    ///
+    /// `tb(exception)` is called instead if it is closed. Raises RuntimeError if there is a listener for
+    /// the same event already (see `eventlet.debug.hub_prevent_multiple_readers`) and OSError if the
+    /// kernel cannot watch such a descriptor.
+    #[pyo3(signature = (evtype, fileno, cb, tb, mark_as_closed = None))]
+    fn add<'py>(
+        slf: &Bound<'py, Self>,
+        evtype: Bound<'py, PyAny>,
+        fileno: RawFd,
+        cb: Py<PyAny>,
+        tb: Py<PyAny>,
+        mark_as_closed: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, FdListener>> {
+        let py = slf.py();
+        let direction = Direction::from_name(&evtype.extract::<String>()?)?;
+        let listener = FdListener::new(
+            py,
+            evtype.unbind(),
+            fileno,
+            Some(cb),
+            Some(tb),
+            mark_as_closed,
+        )?;
+        let listener = Bound::new(py, listener)?;
+        let waiter = Waiter::Listener(listener.clone().unbind());
+        let generation = io::generation(py, fileno);
+        slf.get()
+            .io
+            .with(py, |io| io.wait(fileno, direction, waiter, generation))
+            .map_err(|(refused, _)| wait::refusal(py, fileno, direction, refused))?;
+        Ok(listener)
+    }
+
+    /// Takes a listener back.
+    fn remove(&self, listener: &Bound<'_, FdListener>) -> PyResult<()> {
+        let py = listener.py();
+        if listener.get().spent(py) {
+            return Ok(());
+        }
+        let direction = listener.get().direction(py)?;
+        let fileno = listener.get().fileno();
+        let handle = listener.clone().unbind();
+        let removed = self
+            .io
+            .with(py, |io| io.unwait_listener(fileno, direction, &handle));
+        drop(removed);
+        listener.get().defang(py);
+        Ok(())
+    }
+
+    /// Forgets everything about a descriptor. Whoever waits for it gets `IOClosed`.
+    fn remove_descriptor(&self, py: Python<'_>, fileno: RawFd) {
+        self.release(py, fileno);
+    }
+
+    /// Notes that a descriptor has just been opened: what is known of the number is out of date.
+    fn mark_as_reopened(&self, py: Python<'_>, fileno: RawFd) {
+        io::next_generation(py, fileno);
+        self.release(py, fileno);
+    }
+
+    /// Notes that a descriptor is about to be closed. Whoever waits for it gets `IOClosed`.
+    fn notify_close(&self, py: Python<'_>, fileno: RawFd) {
+        io::next_generation(py, fileno);
+        self.release(py, fileno);
+    }
+
+    /// The listeners that wait to read.
+    fn get_readers<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<Bound<'py, FdListener>>> {
+        Self::listeners(slf, Direction::Read)
+    }
+
+    /// The listeners that wait to write.
+    fn get_writers<'py>(slf: &Bound<'py, Self>) -> PyResult<Vec<Bound<'py, FdListener>>> {
+        Self::listeners(slf, Direction::Write)
+    }
+
+    /// `{"read": {fileno: listener}, "write": {...}}`, a snapshot.
+    #[getter(listeners)]
+    fn py_listeners<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let all = PyDict::new(py);
+        for direction in [Direction::Read, Direction::Write] {
+            let side = PyDict::new(py);
+            for listener in Self::listeners(slf, direction)? {
+                side.set_item(listener.get().fileno(), listener)?;
+            }
+            all.set_item(direction.name(), side)?;
+        }
+        Ok(all)
+    }
+
+    /// Calls `cb(*args, **kw)` in the hub after `seconds`. Returns a timer, which has `cancel()`.
+    #[pyo3(signature = (seconds, cb, *args, **kw))]
+    fn schedule_call_global<'py>(
+        slf: &Bound<'py, Self>,
+        seconds: f64,
+        cb: Py<PyAny>,
+        args: Bound<'py, PyTuple>,
+        kw: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Timer>> {
+        let timer = Timer::call(seconds, cb, args.unbind(), kw.map(Bound::unbind), None);
+        let timer = Bound::new(slf.py(), timer)?;
+        Timer::enqueue(&timer, slf);
+        Ok(timer)
+    }
+
+    /// As `schedule_call_global`, but not if the calling greenlet has ended by then.
+    #[pyo3(signature = (seconds, cb, *args, **kw))]
+    fn schedule_call_local<'py>(
+        slf: &Bound<'py, Self>,
+        seconds: f64,
+        cb: Py<PyAny>,
+        args: Bound<'py, PyTuple>,
+        kw: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Timer>> {
+        let guard = Some(Greenlet::current(slf.py())?);
+        let timer = Timer::call(seconds, cb, args.unbind(), kw.map(Bound::unbind), guard);
+        let timer = Bound::new(slf.py(), timer)?;
+        Timer::enqueue(&timer, slf);
+        Ok(timer)
+    }
+
+    /// Schedules a timer: one of ours, or any object that is callable and has `seconds`.
+    fn add_timer<'py>(
+        slf: &Bound<'py, Self>,
+        timer: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Ok(own) = timer.cast::<Timer>() {
+            Timer::enqueue(own, slf);
+            return Ok(timer);
+        }
+        if !timer.is_callable() {
+            return Err(PyTypeError::new_err(
+                "a timer is callable and has an attribute 'seconds'",
+            ));
+        }
+        let seconds: f64 = timer.getattr("seconds")?.extract()?;
+        let args = PyTuple::empty(py).unbind();
+        let own = Timer::call(seconds, timer.clone().unbind(), args, None, None);
+        Timer::enqueue(&Bound::new(py, own)?, slf);
+        Ok(timer)
+    }
+
+    /// How many timers wait, sleeping green threads and time limits included.
+    fn get_timers_count(&self, py: Python<'_>) -> usize {
+        self.scheduler.with(py, |s| {
+            s.timers.len()
+                + s.tasks()
+                    .filter(|task| matches!(task, Task::Fire(_)))
+                    .count()
+        })
+    }
+
+    /// Calls `fn(*args)` in the hub soon. May be called from any thread, and from signal handlers.
+    #[pyo3(signature = (r#fn, *args))]
+    fn call_soon_threadsafe(
+        &self,
+        py: Python<'_>,
+        r#fn: Bound<'_, PyAny>,
+        args: Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
+        let call = if args.is_empty() {
+            r#fn
+        } else {
+            let partial = py.import("functools")?.getattr("partial")?;
+            let mut all = vec![r#fn];
+            all.extend(args.iter());
+            partial.call1(PyTuple::new(py, all)?)?
+        };
+        self.inbox.send(Message::Call(call.unbind()));
+        Ok(())
+    }
+
+    /// Whether a second waiter for the same event of a descriptor is an error (it is, unless told so).
+    #[getter]
+    fn prevent_multiple_readers(&self, py: Python<'_>) -> bool {
+        self.io.with(py, |io| io.exclusive)
+    }
+
+    #[setter]
+    fn set_prevent_multiple_readers(&self, py: Python<'_>, on: bool) {
+        self.io.with(py, |io| io.exclusive = on);
+    }
+
+    /// Figures about this hub, as a dict of integers.
+    ///
+    /// `turns`, `polls`, `switches` and `spawned` count up; `green_threads`, `parked`, `timers` and `queued`
+    /// are as of now; `arena_*` describe the cache of stack chunks, absent if it is off.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (parked, timers, queued) = self
+            .scheduler
+            .with(py, |s| (s.parks.len(), s.timers.len(), s.queued()));
+        let counters = &self.counters;
+        let spawned = counters.spawned.get();
+        let stats = PyDict::new(py);
+        stats.set_item("turns", counters.turns.get())?;
+        stats.set_item("polls", counters.polls.get())?;
+        stats.set_item("switches", counters.switches.get())?;
+        stats.set_item("spawned", spawned)?;
+        stats.set_item("green_threads", spawned - counters.finished.get())?;
+        stats.set_item("parked", parked)?;
+        stats.set_item("timers", timers)?;
+        stats.set_item("queued", queued)?;
+        if let Some(cache) = arena::counters() {
+            stats.set_item("arena_free", cache.free)?;
+            stats.set_item("arena_hits", cache.hits)?;
+            stats.set_item("arena_misses", cache.misses)?;
+        }
+        Ok(stats)
+    }
+
+    /// In a forked child: makes a new poller and registers again whoever waits.
+    fn after_fork_in_child(&self, py: Python<'_>) -> PyResult<()> {
+        let failed = |error: std::io::Error| errors::io_error(py, &error);
+        self.inbox.restart().map_err(failed)?;
+        let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
+        self.inbox.register(&mut poller).map_err(failed)?;
+        let old = self.io.with(py, |io| {
+            let old = io.poller.take();
+            io.restart(poller);
+            old
+        });
+        drop(old);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(result) = self
+            .greenlet
+            .peek(|g| visit.call(g.as_ref().map(Greenlet::object)))
+        {
+            result?;
+        }
+        let scheduled = self.scheduler.peek(|s| {
+            for task in s.tasks() {
+                match task {
+                    Task::Start(greenlet) => visit.call(greenlet.object())?,
+                    Task::Throw(greenlet, exception) => {
+                        visit.call(greenlet.object())?;
+                        visit.call(exception)?;
+                    }
+                    Task::Fire(timer) => visit.call(timer)?,
+                    Task::Call(function) => visit.call(function)?,
+                    Task::Notify(listener) | Task::Closed(listener) => visit.call(listener)?,
+                    Task::Wake(_) | Task::Handle(_) => {}
+                }
+            }
+            for greenlet in s.parks.greenlets() {
+                visit.call(greenlet.object())?;
+            }
+            for (_, _, due) in s.timers.iter() {
+                match due {
+                    Due::Start(greenlet) => visit.call(greenlet.object())?,
+                    Due::Fire(timer) => visit.call(timer)?,
+                    Due::Expire(_) | Due::Handle(_) => {}
+                }
+            }
+            Ok(())
+        });
+        scheduled.unwrap_or(Ok(()))?;
+        let waiting = self.io.peek(|io| {
+            for direction in [Direction::Read, Direction::Write] {
+                for waiting in io.waiting(direction) {
+                    if let Waiter::Listener(listener) = waiting.waiter {
+                        visit.call(listener)?;
+                    }
+                }
+            }
+            Ok(())
+        });
+        waiting.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let greenlet = self.greenlet.take(py);
+        let scheduled = self.scheduler.with(py, |s| {
+            let timers = std::mem::replace(
+                &mut s.timers,
+                eventlet_reactor::TimerQueue::new(clock::now()),
+            );
+            (s.clear(), timers)
+        });
+        let waiting = self.io.with(py, super::io::Io::clear);
+        drop((greenlet, scheduled, waiting));
+    }
+}
+
+/// The hub of the calling thread, made on first use.
+#[pyfunction]
+pub fn get_hub(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
+    current(py)
+}
+
+/// Makes `hub` the hub of the calling thread; `None` leaves it without one until it is needed.
+#[pyfunction]
+#[pyo3(signature = (hub))]
+pub fn set_hub(hub: Option<Py<Hub>>) {
+    let old = set_current(hub);
+    drop(old);
+}
+
+/// Whether the calling thread has a hub.
+#[pyfunction]
+pub fn has_hub(py: Python<'_>) -> bool {
+    super::existing(py).is_some()
+}
+
+/// Waits until `fileno` is ready to `read` or to `write` (exactly one of the two).
+///
+/// `timeout` is in seconds, `None` waits for ever. Returns True when ready and False when the time is up.
+/// Raises `IOClosed` if the descriptor is closed meanwhile, RuntimeError in the hub.
+#[pyfunction]
+#[pyo3(signature = (fileno, write, timeout = None))]
+pub fn wait_fileno(
+    py: Python<'_>,
+    fileno: RawFd,
+    write: bool,
+    timeout: Option<f64>,
+) -> PyResult<bool> {
+    let hub = current(py)?;
+    let direction = if write {
+        Direction::Write
+    } else {
+        Direction::Read
+    };
+    let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
+    Ok(Hub::wait_level(&hub, fileno, direction, deadline)? != Wake::TimedOut)
+}
+
+/// The backends of this platform, best first.
+#[pyfunction]
+pub fn backends(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    PyList::new(
+        py,
+        eventlet_reactor::Backend::available()
+            .iter()
+            .map(|backend| backend.name()),
+    )
+}
+
+pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Hub>()?;
+    module.add_class::<Timer>()?;
+    module.add_class::<FdListener>()?;
+    module.add_function(wrap_pyfunction!(get_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(set_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(has_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
+    module.add_function(wrap_pyfunction!(backends, module)?)?;
+    module.add_function(wrap_pyfunction!(wait::sleep, module)?)
+}

@@ -1,0 +1,189 @@
+//! The run queue.
+//!
+//! Time is divided into rounds. A round runs what was ready when it began: due timers, what was queued
+//! during the round before, and the descriptors that the poll found ready. What is queued meanwhile waits
+//! for the next round, behind another poll, so neither a chain of `sleep(0)` nor a flood of input can
+//! starve the other.
+//!
+//! Within a round a green thread that parks does not go back to the hub: it takes the next entry itself
+//! ([`Scheduler::next_direct`]) and switches straight to it. Only an entry that resumes a *started* green
+//! thread may be taken like that. A new green thread is started by the hub, because it runs on top of the
+//! stack of whoever starts it, and stacks would nest.
+
+use std::collections::VecDeque;
+
+use eventlet_greenlet::Greenlet;
+use eventlet_reactor::{TimerKey, TimerQueue};
+use pyo3::prelude::*;
+
+use super::io::IoHandler;
+use super::listener::FdListener;
+use super::park::{ParkId, Parks, Wake};
+use super::timer::Timer;
+
+/// Something to do in a round.
+pub enum Task {
+    /// Resume a parked green thread.
+    Wake(ParkId),
+    /// Start a new green thread.
+    Start(Greenlet),
+    /// Raise an exception in a green thread.
+    Throw(Greenlet, Py<PyAny>),
+    /// Call a timer's function.
+    Fire(Py<Timer>),
+    /// Call a function in the hub.
+    Call(Py<PyAny>),
+    /// Tell a listener that its descriptor is ready.
+    Notify(Py<FdListener>),
+    /// Tell a listener that its descriptor was closed.
+    Closed(Py<FdListener>),
+    /// Tell a native handler that its descriptor is ready.
+    Handle(IoHandler),
+}
+
+/// What happens when a timer is due.
+pub enum Due {
+    /// A wait runs out of time.
+    Expire(ParkId),
+    /// A green thread starts.
+    Start(Greenlet),
+    /// A timer object fires.
+    Fire(Py<Timer>),
+    /// A native handler's time is up.
+    Handle(IoHandler),
+}
+
+/// Queue, waits and timers of a hub.
+pub struct Scheduler {
+    round: VecDeque<Task>,
+    next: VecDeque<Task>,
+    pub parks: Parks,
+    pub timers: TimerQueue<Due>,
+    due: Vec<Due>,
+}
+
+/// What a green thread that parks should do next.
+pub enum Direct {
+    /// Switch to this one.
+    To(Greenlet),
+    /// The round is over, or what comes next is the hub's business.
+    Hub,
+}
+
+impl Scheduler {
+    /// An empty queue; `now` is the present time.
+    pub fn new(now: u64) -> Self {
+        Self {
+            round: VecDeque::new(),
+            next: VecDeque::new(),
+            parks: Parks::default(),
+            timers: TimerQueue::new(now),
+            due: Vec::new(),
+        }
+    }
+
+    /// Queues `task` for the next round.
+    #[inline]
+    pub fn push(&mut self, task: Task) {
+        self.next.push_back(task);
+    }
+
+    /// Queues `task` as the very next one of the current round.
+    pub fn push_front(&mut self, task: Task) {
+        self.round.push_front(task);
+    }
+
+    /// Queues `task` at the end of the current round.
+    pub fn push_round(&mut self, task: Task) {
+        self.round.push_back(task);
+    }
+
+    /// Ends a wait and queues its green thread; does nothing if somebody did so before.
+    #[inline]
+    pub fn wake(&mut self, id: ParkId, wake: Wake) {
+        if self.parks.mark(id, wake) {
+            self.next.push_back(Task::Wake(id));
+        }
+    }
+
+    /// As [`wake`](Self::wake), for the current round.
+    pub fn wake_in_round(&mut self, id: ParkId, wake: Wake) {
+        if self.parks.mark(id, wake) {
+            self.round.push_back(Task::Wake(id));
+        }
+    }
+
+    /// Sets a deadline for a wait.
+    #[inline]
+    pub fn expire_at(&mut self, deadline: u64, id: ParkId) -> TimerKey {
+        self.timers.insert(deadline, Due::Expire(id))
+    }
+
+    /// Opens a round: due timers, then what was queued.
+    pub fn begin_round(&mut self, now: u64) {
+        if !self.timers.is_empty() {
+            let mut due = std::mem::take(&mut self.due);
+            self.timers.expire(now, &mut due);
+            for action in due.drain(..) {
+                match action {
+                    Due::Expire(id) => self.wake_in_round(id, Wake::TimedOut),
+                    Due::Start(greenlet) => self.round.push_back(Task::Start(greenlet)),
+                    Due::Fire(timer) => self.round.push_back(Task::Fire(timer)),
+                    Due::Handle(handler) => self.round.push_back(Task::Handle(handler)),
+                }
+            }
+            self.due = due;
+        }
+        if self.round.is_empty() {
+            std::mem::swap(&mut self.round, &mut self.next);
+        } else {
+            self.round.append(&mut self.next);
+        }
+    }
+
+    /// Whether anything waits to run, in this round or the next.
+    pub fn is_idle(&self) -> bool {
+        self.round.is_empty() && self.next.is_empty()
+    }
+
+    /// How many entries wait to run.
+    pub fn queued(&self) -> usize {
+        self.round.len() + self.next.len()
+    }
+
+    /// The next entry of the round, for the hub.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Task> {
+        self.round.pop_front()
+    }
+
+    /// The next entry of the round, for a green thread that parks.
+    #[inline]
+    pub fn next_direct(&mut self, py: Python<'_>) -> Direct {
+        while let Some(Task::Wake(id)) = self.round.front() {
+            let greenlet = self
+                .parks
+                .greenlet(*id)
+                .map(|greenlet| greenlet.clone_ref(py));
+            self.round.pop_front();
+            if let Some(greenlet) = greenlet {
+                return Direct::To(greenlet);
+            }
+        }
+        Direct::Hub
+    }
+
+    /// Every queued entry, for introspection and the garbage collector.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.round.iter().chain(self.next.iter())
+    }
+
+    /// Takes everything out; the caller drops it outside its borrow.
+    pub fn clear(&mut self) -> (VecDeque<Task>, VecDeque<Task>, Parks) {
+        (
+            std::mem::take(&mut self.round),
+            std::mem::take(&mut self.next),
+            std::mem::take(&mut self.parks),
+        )
+    }
+}

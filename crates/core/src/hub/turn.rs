@@ -1,0 +1,255 @@
+//! The loop itself.
+
+use std::sync::atomic::Ordering;
+
+use eventlet_greenlet::Greenlet;
+use eventlet_reactor::Event;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+
+use super::inbox::{self, Message};
+use super::io::{Direction, IoHandler, Waiter};
+use super::park::Wake;
+use super::scheduler::Task;
+use super::timer::{self, Timer};
+use super::{Hub, wait};
+use crate::{clock, errors};
+
+impl Hub {
+    /// Turns until told to stop.
+    pub(super) fn run_loop(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let mut events = Vec::new();
+        this.running.store(true, Ordering::Relaxed);
+        this.stopping.store(false, Ordering::Relaxed);
+        let result = (|| {
+            while !this.stopping.load(Ordering::Relaxed) {
+                Self::turn(slf, &mut events)?;
+            }
+            Ok(())
+        })();
+        this.running.store(false, Ordering::Relaxed);
+        this.stopping.store(false, Ordering::Relaxed);
+        result
+    }
+
+    fn turn(slf: &Bound<'_, Self>, events: &mut Vec<Event>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.counters.turns.add();
+        if !this.inbox.is_empty() {
+            this.read_inbox(py);
+        }
+        this.scheduler.with(py, |s| s.begin_round(clock::now()));
+        Self::poll(slf, events)?;
+        while let Some(task) = this.scheduler.with(py, super::scheduler::Scheduler::pop) {
+            if let Err(error) = Self::perform(slf, task) {
+                Self::escaped(slf, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_inbox(&self, py: Python<'_>) {
+        for message in self.inbox.take() {
+            match message {
+                Message::Wake(id, wake) => self.scheduler.with(py, |s| s.wake(id, wake)),
+                Message::Throw(greenlet, exception) => {
+                    self.scheduler
+                        .with(py, |s| s.push(Task::Throw(greenlet, exception)));
+                }
+                Message::Call(function) => {
+                    self.scheduler.with(py, |s| s.push(Task::Call(function)));
+                }
+                Message::Closed(fd) => self.release(py, fd),
+            }
+        }
+    }
+
+    /// Looks at the descriptors and queues who is concerned; sleeps there if nothing else is to be done.
+    fn poll(slf: &Bound<'_, Self>, events: &mut Vec<Event>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        // A handler may queue something, so it runs before anybody decides how long to sleep.
+        py.check_signals()?;
+        this.counters.polls.add();
+        let idle = this.scheduler.with(py, |s| s.is_idle()) && this.inbox.is_empty();
+        let result = if idle {
+            let deadline = this.scheduler.with(py, |s| s.timers.next_deadline());
+            let timeout = deadline.map(|deadline| clock::until(clock::now(), deadline));
+            // Nobody of this thread can run meanwhile, and other threads do not touch the table.
+            let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
+                return Ok(());
+            };
+            let result = py.detach(|| poller.wait(events, timeout));
+            this.io.with(py, |io| io.poller = Some(poller));
+            result
+        } else {
+            this.io.with(py, |io| match io.poller.as_mut() {
+                Some(poller) => poller.wait(events, Some(std::time::Duration::ZERO)),
+                None => Ok(()),
+            })
+        };
+        match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                events.clear();
+                py.check_signals()?;
+            }
+            Err(error) => return Err(errors::io_error(py, &error)),
+        }
+        if idle {
+            // What became due during the sleep belongs to this round.
+            this.scheduler.with(py, |s| s.begin_round(clock::now()));
+        }
+        for event in events.drain(..) {
+            if event.token == inbox::TOKEN {
+                this.inbox.drain();
+                this.read_inbox(py);
+                continue;
+            }
+            this.io.with(py, |io| {
+                io.dispatch(py, event, |waiter, _| {
+                    this.scheduler.with(py, |s| match waiter {
+                        Waiter::Park(id) | Waiter::LevelPark(id) => {
+                            s.wake_in_round(id, Wake::Ready);
+                        }
+                        Waiter::Listener(listener) => s.push_round(Task::Notify(listener)),
+                        Waiter::Handler(target) => {
+                            s.push_round(Task::Handle(IoHandler {
+                                target,
+                                expired: false,
+                            }));
+                        }
+                    });
+                });
+            });
+        }
+        Ok(())
+    }
+
+    /// Does one entry of the round, on the hub's own stack.
+    fn perform(slf: &Bound<'_, Self>, task: Task) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        match task {
+            Task::Wake(id) => {
+                let greenlet = this.scheduler.with(py, |s| {
+                    s.parks.greenlet(id).map(|greenlet| greenlet.clone_ref(py))
+                });
+                match greenlet {
+                    Some(greenlet) => Self::resume(slf, &greenlet),
+                    None => Ok(()),
+                }
+            }
+            Task::Start(greenlet) => {
+                // Killed before it could begin, or started by hand.
+                if greenlet.is_started() {
+                    Ok(())
+                } else {
+                    Self::resume(slf, &greenlet)
+                }
+            }
+            Task::Throw(greenlet, exception) => {
+                this.counters.switches.add();
+                timer::throw(py, &greenlet, exception)
+            }
+            Task::Fire(timer) => Timer::fire(timer.bind(py)),
+            Task::Call(function) => function.bind(py).call0().map(drop),
+            Task::Notify(listener) => {
+                let listener = listener.get();
+                match listener.cb(py) {
+                    Some(cb) if !listener.spent(py) => {
+                        cb.bind(py).call1((listener.fileno(),)).map(drop)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Task::Closed(listener) => {
+                let tb = listener.get().tb(py);
+                listener.get().defang(py);
+                match tb {
+                    Some(tb) => tb
+                        .bind(py)
+                        .call1((wait::io_closed(py).value(py),))
+                        .map(drop),
+                    None => Ok(()),
+                }
+            }
+            Task::Handle(handler) if handler.expired => handler.target.expired(slf),
+            Task::Handle(handler) => handler.target.ready(slf),
+        }
+    }
+
+    fn resume(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<()> {
+        slf.get().counters.switches.add();
+        greenlet.switch(slf.py()).map(drop)
+    }
+
+    /// An exception that nobody in a green thread or callback has caught.
+    ///
+    /// The two that end programs go on to the main greenlet; the rest is reported, if that is wanted.
+    fn escaped(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PyKeyboardInterrupt>(py)
+            || error.is_instance_of::<PySystemExit>(py)
+        {
+            return Err(error);
+        }
+        let value = error.value(py).clone();
+        let traceback = error.traceback(py);
+        let reported = slf.call_method1(
+            "squelch_generic_exception",
+            ((value.get_type(), value, traceback),),
+        );
+        if let Err(error) = reported {
+            errors::unraisable(py, error, Some(slf.as_any()));
+        }
+        Ok(())
+    }
+
+    /// Who waits on what, as listener objects made for the occasion.
+    pub(super) fn listeners<'py>(
+        slf: &Bound<'py, Self>,
+        direction: Direction,
+    ) -> PyResult<Vec<Bound<'py, super::listener::FdListener>>> {
+        use super::listener::FdListener;
+        enum Found {
+            Listener(Py<FdListener>),
+            Green(i32, Greenlet),
+        }
+        let py = slf.py();
+        let this = slf.get();
+        let found = this.io.with(py, |io| {
+            this.scheduler.with(py, |s| {
+                io.waiting(direction)
+                    .filter_map(|waiting| match waiting.waiter {
+                        Waiter::Listener(listener) => Some(Found::Listener(listener.clone_ref(py))),
+                        Waiter::Park(id) | Waiter::LevelPark(id) => s
+                            .parks
+                            .greenlet(*id)
+                            .map(|greenlet| Found::Green(waiting.fd, greenlet.clone_ref(py))),
+                        Waiter::Handler(_) => None,
+                    })
+                    .collect::<Vec<_>>()
+            })
+        });
+        found
+            .into_iter()
+            .map(|found| match found {
+                Found::Listener(listener) => Ok(listener.into_bound(py)),
+                Found::Green(fd, greenlet) => {
+                    let object = greenlet.bind(py);
+                    let cb = object.getattr("switch")?.unbind();
+                    let tb = object.getattr("throw")?.unbind();
+                    let evtype = direction.name().into_pyobject(py)?.into_any().unbind();
+                    let object = object.clone().unbind();
+                    Bound::new(
+                        py,
+                        FdListener::with_greenlet(evtype, fd, Some(cb), Some(tb), None, object),
+                    )
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,243 @@
+//! Waiting: how a green thread gives up the processor and gets it back.
+
+use std::os::fd::RawFd;
+
+use eventlet_greenlet::Greenlet;
+use eventlet_reactor::TimerKey;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::io::{self, Direction, Refused, Waiter};
+use super::park::{ParkId, Wake};
+use super::scheduler::{Direct, Task};
+use super::{Hub, current};
+use crate::{clock, errors};
+
+/// A wait that has been announced and not begun.
+///
+/// It is a plain pair of numbers: the record is in the hub, so a frame that parks holds nothing that
+/// others point to.
+pub struct Parking {
+    pub id: ParkId,
+    timer: Option<TimerKey>,
+}
+
+impl Hub {
+    /// The running greenlet, for a wait on this hub.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` in the hub itself, which cannot wait for anything.
+    #[inline]
+    pub(crate) fn waiting_greenlet(slf: &Bound<'_, Self>) -> PyResult<Greenlet> {
+        let greenlet = Greenlet::current(slf.py())?;
+        if slf.get().is_hub_greenlet(slf.py(), &greenlet) {
+            return Err(errors::mainloop_error());
+        }
+        Ok(greenlet)
+    }
+
+    /// Announces a wait of `greenlet`, until `deadline` at the latest.
+    #[inline]
+    pub(crate) fn park(
+        &self,
+        py: Python<'_>,
+        greenlet: &Greenlet,
+        deadline: Option<u64>,
+    ) -> Parking {
+        let greenlet = greenlet.clone_ref(py);
+        self.scheduler.with(py, |s| {
+            let id = s.parks.insert(greenlet);
+            let timer = deadline.map(|deadline| s.expire_at(deadline, id));
+            Parking { id, timer }
+        })
+    }
+
+    /// Waits: returns when somebody resumes this green thread, with what it was resumed with.
+    ///
+    /// The wait is over then, in either case.
+    #[inline]
+    pub(crate) fn wait<'py>(
+        slf: &Bound<'py, Self>,
+        greenlet: &Greenlet,
+        parking: Parking,
+    ) -> PyResult<(Wake, Bound<'py, PyAny>)> {
+        let result = Self::switch_out(slf, greenlet);
+        let wake = slf.get().unpark(slf.py(), parking);
+        Ok((wake, result?))
+    }
+
+    /// Ends a wait, begun or not, and tells who had woken it.
+    #[inline]
+    pub(crate) fn unpark(&self, py: Python<'_>, parking: Parking) -> Wake {
+        let (park, timer) = self.scheduler.with(py, |s| {
+            let park = s.parks.remove(parking.id);
+            (park, parking.timer.and_then(|key| s.timers.cancel(key)))
+        });
+        drop(timer);
+        park.map_or(Wake::Pending, |park| park.wake())
+    }
+
+    /// Switches to whoever is next. `greenlet` is the running one.
+    #[inline]
+    pub(crate) fn switch_out<'py>(
+        slf: &Bound<'py, Self>,
+        greenlet: &Greenlet,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = Self::ensure_greenlet(slf)?;
+        if !greenlet.parent_is(py, &hub) {
+            adopt(py, greenlet, &hub);
+        }
+        this.counters.switches.add();
+        match this.scheduler.with(py, |s| s.next_direct(py)) {
+            Direct::To(next) if next.is(greenlet) => Ok(py.None().into_bound(py)),
+            Direct::To(next) => next.switch(py),
+            Direct::Hub => hub.switch(py),
+        }
+    }
+
+    /// Waits until `fd` is ready in `direction`, after the caller has seen `EAGAIN` there.
+    ///
+    /// # Errors
+    ///
+    /// `IOClosed` if the descriptor is closed meanwhile; `RuntimeError` if another green thread waits there
+    /// or the caller is the hub; what is thrown into the green thread.
+    #[inline]
+    pub(crate) fn wait_ready(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        deadline: Option<u64>,
+    ) -> PyResult<Wake> {
+        Self::wait_fd(slf, fd, direction, deadline, Waiter::Park)
+    }
+
+    /// As [`wait_ready`](Self::wait_ready), for a caller that has not tried anything.
+    pub(crate) fn wait_level(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        deadline: Option<u64>,
+    ) -> PyResult<Wake> {
+        Self::wait_fd(slf, fd, direction, deadline, Waiter::LevelPark)
+    }
+
+    fn wait_fd(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        deadline: Option<u64>,
+        waiter: impl Fn(ParkId) -> Waiter,
+    ) -> PyResult<Wake> {
+        let py = slf.py();
+        let this = slf.get();
+        let greenlet = Self::waiting_greenlet(slf)?;
+        let generation = io::generation(py, fd);
+        let parking = this.park(py, &greenlet, deadline);
+        let id = parking.id;
+        let added = this
+            .io
+            .with(py, |io| io.wait(fd, direction, waiter(id), generation));
+        if let Err((refused, _)) = added {
+            this.unpark(py, parking);
+            return Err(refusal(py, fd, direction, refused));
+        }
+        let result = Self::wait(slf, &greenlet, parking);
+        this.io.with(py, |io| io.unwait_park(fd, direction, id));
+        match result?.0 {
+            Wake::Closed => Err(io_closed(py)),
+            wake => Ok(wake),
+        }
+    }
+
+    /// Tells everybody who waits for `fd` that it is being closed.
+    pub(crate) fn release(&self, py: Python<'_>, fd: RawFd) {
+        let waiters = self.io.with(py, |io| io.release(fd));
+        for waiter in waiters {
+            match waiter {
+                Waiter::Park(id) | Waiter::LevelPark(id) => {
+                    self.scheduler.with(py, |s| s.wake(id, Wake::Closed));
+                }
+                Waiter::Listener(listener) => {
+                    self.scheduler.with(py, |s| s.push(Task::Closed(listener)));
+                }
+                Waiter::Handler(handler) => {
+                    let handler = io::IoHandler {
+                        target: handler,
+                        expired: false,
+                    };
+                    self.scheduler.with(py, |s| s.push(Task::Handle(handler)));
+                }
+            }
+        }
+    }
+}
+
+/// Makes `hub` the greenlet that continues when `greenlet` ends.
+///
+/// Not possible, and not needed, for a main greenlet or one that the hub itself descends from.
+#[cold]
+fn adopt(py: Python<'_>, greenlet: &Greenlet, hub: &Greenlet) {
+    if !greenlet.is_main() {
+        let _descends = greenlet.set_parent(py, hub);
+    }
+}
+
+/// The error for a wait that could not begin.
+#[cold]
+pub fn refusal(py: Python<'_>, fd: RawFd, direction: Direction, refused: Refused) -> PyErr {
+    match refused {
+        Refused::Os(error) => errors::io_error(py, &error),
+        Refused::Busy => {
+            let name = direction.name();
+            PyRuntimeError::new_err(format!(
+                "Second simultaneous {name} on fileno {fd} detected: another green thread is waiting \
+                 to {name} there. Give each its own socket, or let one of them do all the work; if \
+                 they really take turns, call eventlet.debug.hub_prevent_multiple_readers(False)."
+            ))
+        }
+    }
+}
+
+/// The error for a green thread that waited on a descriptor that was closed.
+#[cold]
+pub fn io_closed(py: Python<'_>) -> PyErr {
+    static CLASS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    let made = CLASS
+        .import(py, "eventlet.hubs", "IOClosed")
+        .and_then(|class| class.call1((libc::EBADF, "the descriptor was closed while in use")));
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// Lets other green threads run; comes back after at least `seconds`.
+///
+/// 0 gives way once: everything that was ready runs before the caller does.
+///
+/// Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed there and does nothing).
+#[pyfunction]
+#[pyo3(signature = (seconds = 0.0))]
+pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    let hub = current(py)?;
+    let this = hub.get();
+    let greenlet = Greenlet::current(py)?;
+    if this.is_hub_greenlet(py, &greenlet) {
+        return if seconds > 0.0 {
+            Err(errors::mainloop_error())
+        } else {
+            Ok(())
+        };
+    }
+    let parking = if seconds > 0.0 {
+        this.park(py, &greenlet, Some(clock::after(clock::now(), seconds)))
+    } else {
+        let parking = this.park(py, &greenlet, None);
+        this.scheduler.with(py, |s| s.wake(parking.id, Wake::Ready));
+        parking
+    };
+    Hub::wait(&hub, &greenlet, parking).map(drop)
+}

@@ -1,0 +1,35 @@
+//! `eventlet._core`: the native half of Eventlet.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
+//! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`sync`] | primitives that green threads wait on |
+//! | [`timeout`] | time limits: an exception after a while |
+//! | [`arena`] | what makes green threads cheap to start |
+//! | [`cell`] | how state is shared under the GIL |
+//!
+//! Start reading at [`hub`].
+
+mod arena;
+mod cell;
+mod clock;
+mod errors;
+mod greenthread;
+mod hub;
+mod sync;
+mod timeout;
+
+use pyo3::prelude::*;
+
+/// The native half of Eventlet. Everything public is re-exported by the `eventlet` package.
+#[pymodule(gil_used = true)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    eventlet_greenlet::init(py)?;
+    arena::install(py);
+    hub::add_to(module)?;
+    greenthread::add_to(module)?;
+    module.add_class::<sync::event::Event>()?;
+    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)
+}

@@ -1,0 +1,307 @@
+//! `Event`: one value, or one exception, sent once to everybody who waits for it.
+
+use pyo3::exceptions::PyAssertionError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::waiters::{Waiter, Waiters};
+use crate::cell::GilCell;
+use crate::clock;
+use crate::greenthread::exception_from;
+use crate::hub::{self, Hub, ParkId, Wake};
+
+/// A value that one green thread sends and any number wait for.
+///
+/// `send` never switches: the waiters run in the next turn of their hubs, in the order they came.
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.event")]
+pub struct Event {
+    state: GilCell<State>,
+}
+
+enum Outcome {
+    Value(Py<PyAny>),
+    /// The arguments of a `throw`.
+    Exception(Py<PyTuple>),
+}
+
+impl Outcome {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(value.clone_ref(py)),
+            Self::Exception(args) => Self::Exception(args.clone_ref(py)),
+        }
+    }
+
+    fn deliver(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Exception(args) => Err(exception_from(args.bind(py))),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Value(value) => visit.call(value),
+            Self::Exception(args) => visit.call(args),
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
+    waiters: Waiters,
+    /// Waiters that have been woken for the present outcome and have not run yet.
+    in_flight: usize,
+    /// How often the event has been reset.
+    epoch: u64,
+    /// What was sent in earlier epochs, for the waiters of then that have not run yet.
+    past: Vec<Past>,
+}
+
+struct Past {
+    epoch: u64,
+    outcome: Outcome,
+    in_flight: usize,
+}
+
+impl State {
+    /// The outcome for a woken waiter that began in `epoch`, and what to drop after the borrow.
+    fn collect(&mut self, py: Python<'_>, epoch: u64) -> (Option<Outcome>, Option<Past>) {
+        if epoch == self.epoch {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            return (
+                self.outcome.as_ref().map(|outcome| outcome.clone_ref(py)),
+                None,
+            );
+        }
+        let Some(index) = self.past.iter().position(|past| past.epoch == epoch) else {
+            return (None, None);
+        };
+        let past = &mut self.past[index];
+        let outcome = past.outcome.clone_ref(py);
+        past.in_flight -= 1;
+        let spent = (past.in_flight == 0).then(|| self.past.swap_remove(index));
+        (Some(outcome), spent)
+    }
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_args, **_kw))]
+    fn new(_args: &Bound<'_, PyTuple>, _kw: Option<&Bound<'_, PyDict>>) -> Self {
+        Self {
+            state: GilCell::new(State::default()),
+        }
+    }
+
+    /// Makes a sent event fresh again. Raises AssertionError if nothing has been sent.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        let result = self.state.with(py, |s| match s.outcome.take() {
+            None => Err(()),
+            Some(outcome) if s.in_flight > 0 => {
+                let past = Past {
+                    epoch: s.epoch,
+                    outcome,
+                    in_flight: s.in_flight,
+                };
+                s.past.push(past);
+                s.in_flight = 0;
+                s.epoch += 1;
+                Ok(None)
+            }
+            Some(outcome) => {
+                s.epoch += 1;
+                Ok(Some(outcome))
+            }
+        });
+        match result {
+            Ok(outcome) => {
+                drop(outcome);
+                Ok(())
+            }
+            Err(()) => Err(PyAssertionError::new_err(
+                "Trying to re-reset() a fresh event.",
+            )),
+        }
+    }
+
+    /// Whether something has been sent.
+    fn ready(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.outcome.is_some())
+    }
+
+    /// Whether an exception has been sent.
+    fn has_exception(&self, py: Python<'_>) -> bool {
+        self.state
+            .with(py, |s| matches!(s.outcome, Some(Outcome::Exception(_))))
+    }
+
+    /// Whether a value has been sent.
+    fn has_result(&self, py: Python<'_>) -> bool {
+        self.state
+            .with(py, |s| matches!(s.outcome, Some(Outcome::Value(_))))
+    }
+
+    /// What was sent (an exception is raised), or `notready` if nothing was.
+    #[pyo3(signature = (notready = None))]
+    fn poll(&self, py: Python<'_>, notready: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        match self.outcome(py) {
+            Some(outcome) => outcome.deliver(py),
+            None => Ok(notready.unwrap_or_else(|| py.None())),
+        }
+    }
+
+    /// The value that was sent, or `notready` if it was none or an exception.
+    #[pyo3(signature = (notready = None))]
+    fn poll_result(&self, py: Python<'_>, notready: Option<Py<PyAny>>) -> Py<PyAny> {
+        match self.outcome(py) {
+            Some(Outcome::Value(value)) => value,
+            _ => notready.unwrap_or_else(|| py.None()),
+        }
+    }
+
+    /// Raises the exception that was sent; `notready` if it was none or a value.
+    #[pyo3(signature = (notready = None))]
+    fn poll_exception(&self, py: Python<'_>, notready: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        match self.outcome(py) {
+            Some(outcome @ Outcome::Exception(_)) => outcome.deliver(py),
+            _ => Ok(notready.unwrap_or_else(|| py.None())),
+        }
+    }
+
+    /// Waits until something is sent and returns it; an exception is raised.
+    ///
+    /// After `timeout` seconds (None waits for ever) it gives up and returns None.
+    #[pyo3(signature = (timeout = None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        if let Some(outcome) = self.outcome(py) {
+            return outcome.deliver(py);
+        }
+        let hub = hub::current(py)?;
+        let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
+        loop {
+            let greenlet = Hub::waiting_greenlet(&hub)?;
+            let parking = hub.get().park(py, &greenlet, deadline);
+            let id = parking.id;
+            let waiter = Waiter {
+                hub: hub.clone().unbind(),
+                id,
+            };
+            let epoch = self.state.with(py, |s| {
+                s.waiters.push(waiter);
+                s.epoch
+            });
+            let result = Hub::wait(&hub, &greenlet, parking);
+            match self.leave(py, &hub, id, epoch) {
+                // Sent, and nothing else has happened to this green thread.
+                Some(outcome) if result.is_ok() => return outcome.deliver(py),
+                _ => {}
+            }
+            if result?.0 == Wake::TimedOut {
+                return Ok(py.None());
+            }
+        }
+    }
+
+    /// Sends a value, or with `exc` an exception (an instance, a class, or the arguments of a `throw`).
+    ///
+    /// Raises AssertionError if something has been sent already.
+    #[pyo3(signature = (result = None, exc = None))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        result: Option<Py<PyAny>>,
+        exc: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let outcome = match exc {
+            None => Outcome::Value(result.unwrap_or_else(|| py.None())),
+            Some(exc) => Outcome::Exception(match exc.cast_into::<PyTuple>() {
+                Ok(args) => args.unbind(),
+                Err(error) => PyTuple::new(py, [error.into_inner()])?.unbind(),
+            }),
+        };
+        self.resolve(py, outcome)
+    }
+
+    /// Sends an exception; the arguments are those of `throw`.
+    #[pyo3(signature = (*args))]
+    fn send_exception(&self, py: Python<'_>, args: Py<PyTuple>) -> PyResult<()> {
+        self.resolve(py, Outcome::Exception(args))
+    }
+
+    /// How many green threads wait.
+    fn waiting(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |s| s.waiters.len())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state
+            .peek(|s| {
+                if let Some(outcome) = &s.outcome {
+                    outcome.traverse(&visit)?;
+                }
+                for past in &s.past {
+                    past.outcome.traverse(&visit)?;
+                }
+                s.waiters.traverse(&visit)
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.state.take(py));
+    }
+}
+
+impl Event {
+    fn outcome(&self, py: Python<'_>) -> Option<Outcome> {
+        self.state.with(py, |s| {
+            s.outcome.as_ref().map(|outcome| outcome.clone_ref(py))
+        })
+    }
+
+    fn resolve(&self, py: Python<'_>, outcome: Outcome) -> PyResult<()> {
+        let waiters = self.state.with(py, |s| {
+            if s.outcome.is_some() {
+                return Err(outcome);
+            }
+            s.outcome = Some(outcome);
+            let waiters = s.waiters.take();
+            s.in_flight = waiters.len();
+            Ok(waiters)
+        });
+        match waiters {
+            Ok(waiters) => {
+                for waiter in waiters {
+                    waiter.wake(py);
+                }
+                Ok(())
+            }
+            Err(outcome) => {
+                drop(outcome);
+                Err(PyAssertionError::new_err(
+                    "Trying to re-send() an already-triggered event.",
+                ))
+            }
+        }
+    }
+
+    /// Ends a wait in the event's books; the outcome if it was sent to this waiter.
+    fn leave(
+        &self,
+        py: Python<'_>,
+        hub: &Bound<'_, Hub>,
+        id: ParkId,
+        epoch: u64,
+    ) -> Option<Outcome> {
+        let (waiter, (outcome, past)) = self.state.with(py, |s| match s.waiters.remove(hub, id) {
+            Some(waiter) => (Some(waiter), (None, None)),
+            None => (None, s.collect(py, epoch)),
+        });
+        drop((waiter, past));
+        outcome
+    }
+}

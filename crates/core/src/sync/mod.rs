@@ -1,0 +1,4 @@
+//! Primitives that green threads wait on.
+
+pub mod event;
+pub mod waiters;

@@ -1,0 +1,358 @@
+//! Binding to greenlet's C API.
+//!
+//! greenlet publishes twelve C functions and objects in a capsule, `greenlet._C_API`. This crate
+//! is the only place that knows about it; everybody else sees [`Greenlet`], a checked handle.
+//!
+//! # What a switch means
+//!
+//! [`Greenlet::switch`] and [`Greenlet::throw`] leave the calling greenlet. Its C stack, Rust frames
+//! included, is copied away and other greenlets run on the same addresses. When the call returns
+//! *anything* may have happened: objects may have been mutated, descriptors closed, the process forked.
+//! It may also never return: a greenlet that nobody resumes is abandoned when the interpreter ends, and
+//! its frames are not unwound. So a caller of these two functions must hold no borrow of shared state,
+//! must have stored no pointer to its own locals anywhere, and must not rely on `Drop` alone for
+//! anything that has to happen.
+//!
+//! The table in the capsule carries no version or length. It has not changed since greenlet 2.0, so the
+//! package's version is checked instead, once, by [`init`].
+
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyImportError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyTuple, PyType};
+
+/// The oldest greenlet whose table and behaviour this binding was written against.
+pub const MINIMUM_VERSION: (u32, u32, u32) = (3, 2, 2);
+
+const CAPSULE: &CStr = c"greenlet._C_API";
+
+/// The functions behind the capsule, in the order of its table.
+#[repr(C)]
+struct Table {
+    greenlet_type: *mut ffi::PyTypeObject,
+    error: *mut ffi::PyObject,
+    exit: *mut ffi::PyObject,
+    new: unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject,
+    get_current: unsafe extern "C" fn() -> *mut ffi::PyObject,
+    throw: unsafe extern "C" fn(
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject,
+    switch: unsafe extern "C" fn(
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject,
+    set_parent: unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> c_int,
+    is_main: unsafe extern "C" fn(*mut ffi::PyObject) -> c_int,
+    is_started: unsafe extern "C" fn(*mut ffi::PyObject) -> c_int,
+    is_active: unsafe extern "C" fn(*mut ffi::PyObject) -> c_int,
+    get_parent: unsafe extern "C" fn(*mut ffi::PyObject) -> *mut ffi::PyObject,
+}
+
+/// Where the table lives; greenlet keeps it in static storage for the life of the process.
+struct TablePtr(*const Table);
+
+// SAFETY: the table is written once, before `init` reads the capsule, and only read afterwards.
+unsafe impl Send for TablePtr {}
+// SAFETY: as above.
+unsafe impl Sync for TablePtr {}
+
+static TABLE: OnceLock<TablePtr> = OnceLock::new();
+
+#[inline]
+fn table() -> &'static Table {
+    let Some(pointer) = TABLE.get() else {
+        uninitialised();
+    };
+    // SAFETY: `init` stored the address of greenlet's static table, checked for its version.
+    unsafe { &*pointer.0 }
+}
+
+#[cold]
+fn uninitialised() -> ! {
+    panic!("eventlet_greenlet::init has not been called");
+}
+
+/// Imports greenlet, checks its version and keeps its table.
+///
+/// # Errors
+///
+/// `ImportError` if greenlet is missing or older than [`MINIMUM_VERSION`].
+pub fn init(py: Python<'_>) -> PyResult<()> {
+    if TABLE.get().is_some() {
+        return Ok(());
+    }
+    let module = py.import("greenlet").map_err(|cause| {
+        let error = PyImportError::new_err(
+            "eventlet needs the package greenlet: install it with 'pip install greenlet'",
+        );
+        error.set_cause(py, Some(cause));
+        error
+    })?;
+    let text: String = module.getattr("__version__")?.extract()?;
+    if parse_version(&text).is_none_or(|version| version < MINIMUM_VERSION) {
+        let (major, minor, patch) = MINIMUM_VERSION;
+        return Err(PyImportError::new_err(format!(
+            "eventlet needs greenlet {major}.{minor}.{patch} or newer, but greenlet {text} is \
+             installed: upgrade it with 'pip install -U greenlet'"
+        )));
+    }
+    let pointer = PyCapsule::import_pointer(py, CAPSULE)?;
+    TABLE.get_or_init(|| TablePtr(pointer.as_ptr().cast::<Table>().cast_const()));
+    Ok(())
+}
+
+/// The first three numbers of a version; what follows them (`rc1`, `.dev0`) is ignored.
+fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+    let mut numbers = text.splitn(4, '.').map(|part| {
+        let digits = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
+        part[..digits].parse::<u32>().ok()
+    });
+    let major = numbers.next()??;
+    let minor = numbers.next().flatten().unwrap_or(0);
+    let patch = numbers.next().flatten().unwrap_or(0);
+    Some((major, minor, patch))
+}
+
+/// A greenlet of the calling thread or of another one.
+///
+/// Switching to a greenlet of another OS thread fails with greenlet's own error.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Greenlet(Py<PyAny>);
+
+impl Greenlet {
+    /// The greenlet that is running.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` while the interpreter is shutting down.
+    #[inline]
+    pub fn current(py: Python<'_>) -> PyResult<Self> {
+        // SAFETY: the slot takes no arguments and returns a new reference or NULL with an exception.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, (table().get_current)())? };
+        Ok(Self(object.unbind()))
+    }
+
+    /// A plain greenlet that will call `run`, as a child of `parent`.
+    pub fn new(py: Python<'_>, run: &Bound<'_, PyAny>, parent: &Self) -> PyResult<Self> {
+        // SAFETY: both arguments are live objects, `parent` is a greenlet; the result is a new reference.
+        let object = unsafe {
+            Bound::from_owned_ptr_or_err(py, (table().new)(run.as_ptr(), parent.0.as_ptr()))?
+        };
+        Ok(Self(object.unbind()))
+    }
+
+    /// Takes `object` for a greenlet if it is one.
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` if it is something else.
+    pub fn from_object(object: Bound<'_, PyAny>) -> PyResult<Self> {
+        if is_greenlet(&object) {
+            Ok(Self(object.unbind()))
+        } else {
+            Err(PyTypeError::new_err(format!(
+                "a greenlet is required, not {}",
+                object.get_type().name()?
+            )))
+        }
+    }
+
+    /// Resumes this greenlet with no value and suspends the caller until somebody resumes it.
+    ///
+    /// Returns what the caller was resumed with; raises what was thrown into it. See the crate's
+    /// documentation for what may have happened meanwhile.
+    #[inline]
+    pub fn switch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: `self.0` is a greenlet; NULL arguments stand for none; a new reference or NULL with an
+        // exception comes back, whoever resumed us.
+        unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                (table().switch)(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()),
+            )
+        }
+    }
+
+    /// Resumes this greenlet with `args`, which a fresh greenlet passes to its function.
+    #[inline]
+    pub fn switch_with<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: as in `switch`, and the arguments are a tuple as the slot requires.
+        unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                (table().switch)(self.0.as_ptr(), args.as_ptr(), std::ptr::null_mut()),
+            )
+        }
+    }
+
+    /// Resumes this greenlet by raising `error` in it.
+    pub fn throw<'py>(&self, py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyAny>> {
+        let traceback = error.traceback(py);
+        let value = error.into_value(py).into_bound(py);
+        let class = value.get_type();
+        let traceback = traceback.map_or(std::ptr::null_mut(), |object| object.as_ptr());
+        // SAFETY: type, value and traceback are live objects of the right kinds (the traceback may be
+        // NULL); the slot takes its own references.
+        unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                (table().throw)(self.0.as_ptr(), class.as_ptr(), value.as_ptr(), traceback),
+            )
+        }
+    }
+
+    /// Whether this is the first greenlet of its thread.
+    pub fn is_main(&self) -> bool {
+        // SAFETY: `self.0` is a greenlet; the slot only reads it.
+        unsafe { (table().is_main)(self.0.as_ptr()) != 0 }
+    }
+
+    /// Whether it has begun to run (a dead greenlet has).
+    #[inline]
+    pub fn is_started(&self) -> bool {
+        // SAFETY: `self.0` is a greenlet; the slot only reads it.
+        unsafe { (table().is_started)(self.0.as_ptr()) != 0 }
+    }
+
+    /// Whether it has begun to run and has not ended.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        // SAFETY: `self.0` is a greenlet; the slot only reads it.
+        unsafe { (table().is_active)(self.0.as_ptr()) != 0 }
+    }
+
+    /// Whether it has ended.
+    pub fn is_dead(&self) -> bool {
+        self.is_started() && !self.is_active()
+    }
+
+    /// The greenlet that continues when this one ends.
+    pub fn parent(&self, py: Python<'_>) -> Option<Self> {
+        // SAFETY: `self.0` is a greenlet; a new reference or NULL, without an exception, comes back.
+        let parent =
+            unsafe { Bound::from_owned_ptr_or_opt(py, (table().get_parent)(self.0.as_ptr())) };
+        parent.map(|object| Self(object.unbind()))
+    }
+
+    /// Whether `other` is the greenlet that continues when this one ends.
+    #[inline]
+    pub fn parent_is(&self, py: Python<'_>, other: &Self) -> bool {
+        self.parent(py).is_some_and(|parent| parent.is(other))
+    }
+
+    /// Makes `parent` the greenlet that continues when this one ends.
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` for a cycle or a greenlet of another thread; `AttributeError` for a main greenlet.
+    pub fn set_parent(&self, py: Python<'_>, parent: &Self) -> PyResult<()> {
+        // SAFETY: both are greenlets; the slot returns 0, or -1 with an exception set.
+        let status = unsafe { (table().set_parent)(self.0.as_ptr(), parent.0.as_ptr()) };
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(py))
+        }
+    }
+
+    /// Identity.
+    #[inline]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.as_ptr() == other.0.as_ptr()
+    }
+
+    /// Identity with any object.
+    #[inline]
+    pub fn is_object(&self, other: &Bound<'_, PyAny>) -> bool {
+        self.0.as_ptr() == other.as_ptr()
+    }
+
+    /// Another reference to the same greenlet.
+    #[inline]
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self(self.0.clone_ref(py))
+    }
+
+    /// The Python object.
+    #[inline]
+    pub fn object(&self) -> &Py<PyAny> {
+        &self.0
+    }
+
+    /// The Python object, bound to the interpreter.
+    #[inline]
+    pub fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.0.bind(py)
+    }
+
+    /// Gives up the handle for the Python object.
+    pub fn into_object(self) -> Py<PyAny> {
+        self.0
+    }
+}
+
+/// Whether `object` is a greenlet or an instance of a subclass.
+#[inline]
+pub fn is_greenlet(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: both pointers are live; the type is greenlet's static type.
+    unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), table().greenlet_type) != 0 }
+}
+
+/// The class `greenlet.greenlet`.
+pub fn greenlet_type(py: Python<'_>) -> Bound<'_, PyType> {
+    // SAFETY: the slot holds a static type object, which is immortal for our purposes.
+    unsafe {
+        Bound::from_borrowed_ptr(py, table().greenlet_type.cast::<ffi::PyObject>())
+            .cast_into_unchecked()
+    }
+}
+
+/// The class `greenlet.GreenletExit`.
+pub fn greenlet_exit(py: Python<'_>) -> Bound<'_, PyType> {
+    // SAFETY: the slot holds an exception class that greenlet keeps alive.
+    unsafe { Bound::from_borrowed_ptr(py, table().exit).cast_into_unchecked() }
+}
+
+/// The class `greenlet.error`.
+pub fn greenlet_error(py: Python<'_>) -> Bound<'_, PyType> {
+    // SAFETY: the slot holds an exception class that greenlet keeps alive.
+    unsafe { Bound::from_borrowed_ptr(py, table().error).cast_into_unchecked() }
+}
+
+// The capsule's table is read as `Table`: twelve pointers, nothing else.
+const _: () = assert!(size_of::<Table>() == 12 * size_of::<*const c_void>());
+
+#[cfg(test)]
+mod tests {
+    use super::parse_version;
+
+    #[test]
+    fn versions() {
+        assert_eq!(parse_version("3.2.2"), Some((3, 2, 2)));
+        assert_eq!(parse_version("3.5"), Some((3, 5, 0)));
+        assert_eq!(parse_version("4.0.0rc1"), Some((4, 0, 0)));
+        assert_eq!(parse_version("3.10.1.dev0"), Some((3, 10, 1)));
+        assert_eq!(parse_version("unknown"), None);
+        assert_eq!(parse_version(""), None);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(parse_version("3.10.0") > Some((3, 2, 2)));
+        assert!(parse_version("3.2.1") < Some((3, 2, 2)));
+    }
+}

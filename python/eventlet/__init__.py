@@ -1,0 +1,89 @@
+"""Green threads and a hub: plain blocking Python code that serves many connections at once.
+
+The names here are the ones that programs use most. Everything is found in its own module too, and modules
+are loaded when they are first used, so that ``import eventlet`` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import greenlet  # noqa: F401  (part of the interface: eventlet.greenlet.GreenletExit)
+
+from eventlet._version import __version__
+from eventlet.event import Event
+from eventlet.greenthread import (
+    GreenThread,
+    getcurrent,
+    kill,
+    sleep,
+    spawn,
+    spawn_after,
+    spawn_after_local,
+    spawn_n,
+)
+from eventlet.timeout import Timeout, is_timeout, with_timeout, wrap_is_timeout
+
+if TYPE_CHECKING:
+    from eventlet.convenience import StopServe, connect, listen, serve, wrap_ssl
+
+#: Names that live in a module which is imported on first use.
+_LAZY = {
+    "StopServe": "eventlet.convenience",
+    "connect": "eventlet.convenience",
+    "listen": "eventlet.convenience",
+    "serve": "eventlet.convenience",
+    "wrap_ssl": "eventlet.convenience",
+}
+
+#: Modules that are reachable as attributes without an import statement.
+_MODULES = frozenset(
+    {
+        "convenience",
+        "event",
+        "green",
+        "greenio",
+        "greenthread",
+        "hubs",
+        "support",
+        "timeout",
+    }
+)
+
+__all__ = [
+    "Event",
+    "GreenThread",
+    "StopServe",
+    "Timeout",
+    "__version__",
+    "connect",
+    "getcurrent",
+    "is_timeout",
+    "kill",
+    "listen",
+    "serve",
+    "sleep",
+    "spawn",
+    "spawn_after",
+    "spawn_after_local",
+    "spawn_n",
+    "with_timeout",
+    "wrap_is_timeout",
+    "wrap_ssl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"eventlet.{name}")
+    else:
+        raise AttributeError(f"module 'eventlet' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_MODULES})

@@ -1,0 +1,211 @@
+"""The `eventlet` command line.
+
+This file holds the parser and nothing else that costs time: what a command does lives in a private
+module beside it and is imported when that command runs, so that `--help` and a mistyped option
+answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from eventlet.cli._errors import CommandError, UsageError
+
+__all__ = ["main"]
+
+_EPILOG = """\
+examples:
+  eventlet serve hello:app
+  eventlet serve --bind 0.0.0.0:8080 --access-log off shop.web:create_app()
+  eventlet serve --help
+  eventlet --version
+"""
+
+_SERVE_DESCRIPTION = """\
+Serve a WSGI application. Every request runs in a green thread of its own, so the application may
+block: on a socket, on a database, in eventlet.sleep().
+"""
+
+_SERVE_EPILOG = """\
+application:
+  hello:app                the object `app` of the module `hello`
+  shop.web:site.wsgi       an attribute of an attribute
+  "shop.web:create_app()"  what `create_app`, called without arguments, returns (mind the quotes)
+
+addresses:
+  127.0.0.1:8000   IPv4                  [::1]:8000   IPv6, in brackets
+  0.0.0.0:80       every interface       localhost:0  a free port, printed at the start
+  unix:/run/shop.sock                    a unix socket; a stale one is replaced
+
+stopping:
+  Ctrl-C or SIGTERM: no new connections, idle ones are closed, running requests finish within
+  --graceful-timeout; the exit status is 0. A second signal ends the process at once, with status
+  130 (Ctrl-C) or 143 (SIGTERM).
+
+examples:
+  eventlet serve hello:app
+  eventlet serve --chdir examples flask_app:app
+  eventlet serve --bind 127.0.0.1:8000 --bind unix:/tmp/hello.sock hello:app
+  eventlet serve --access-log access.log --keep-alive 15 --max-concurrency 5000 hello:app
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line: the usage is one `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (try '{self.prog} --help')\n")
+
+
+class _Version(argparse.Action):
+    """`--version`, put together only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from eventlet.cli._version import version_line
+
+        parser.exit(0, version_line() + "\n")
+
+
+def _number(convert: Callable[[str], float], at_least: float, what: str) -> Callable[[str], float]:
+    """A converter for argparse: a number that is not below `at_least`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = float("nan")
+        # Not `value < at_least`: that would let NaN through.
+        if not at_least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return parse
+
+
+_seconds = _number(float, 0, "a number of seconds (0 or more)")
+_count = _number(int, 1, "a whole number of 1 or more")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="eventlet",
+        description="Green-thread networking for Python, from the command line.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the versions in use and exit"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve a WSGI application over HTTP",
+        description=_SERVE_DESCRIPTION,
+        epilog=_SERVE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    serve.add_argument("app", metavar="MODULE:APP", help="the application (see below)")
+    serve.add_argument(
+        "-b",
+        "--bind",
+        metavar="ADDRESS",
+        action="append",
+        help="where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once "
+        "(default: 127.0.0.1:8000)",
+    )
+    serve.add_argument("--chdir", metavar="DIR", help="change to DIR first, and import from there")
+    serve.add_argument(
+        "--access-log",
+        metavar="FILE",
+        default="-",
+        help="append a line for each request to FILE; '-' is stderr, 'off' writes none "
+        "(default: -)",
+    )
+    serve.add_argument(
+        "--keep-alive",
+        metavar="SECONDS",
+        type=_seconds,
+        default=75.0,
+        help="close a connection idle for so long; 0 answers one request a connection "
+        "(default: 75)",
+    )
+    serve.add_argument(
+        "--max-concurrency",
+        metavar="N",
+        type=_count,
+        help="serve at most N at a time on each address; the others wait (default: 1024)",
+    )
+    serve.add_argument(
+        "--socket-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="give up on a client that neither sends nor takes anything for so long in the "
+        "middle of a request (default: never)",
+    )
+    serve.add_argument(
+        "--graceful-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=30.0,
+        help="how long running requests may take to finish once stopped (default: 30)",
+    )
+    serve.add_argument(
+        "--backlog",
+        metavar="N",
+        type=_count,
+        default=1024,
+        help="connections the system holds until they are accepted (default: 1024)",
+    )
+    serve.add_argument(
+        "--quiet",
+        action="store_true",
+        help="print nothing but errors; an access log still goes to its file",
+    )
+    serve.add_argument(
+        "--debug",
+        action="store_true",
+        help="send the traceback of a failed request to the client: not for production",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    `argv` is `sys.argv[1:]` unless given. A wrong command line gives 2, what fails at run time 1,
+    with one line on stderr that says why.
+    """
+    parser = _parser()
+    try:
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        from eventlet.cli._serve import serve
+
+        return serve(args)
+    except UsageError as error:
+        _complain(str(error))
+        return 2
+    except CommandError as error:
+        if error.shown is not None:
+            traceback.print_exception(error.shown)
+        _complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        # Ctrl-C before the server took it over, while the application was being imported.
+        return 130
+    except SystemExit as done:
+        # argparse ends that way after --help, --version and its own errors.
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+
+
+def _complain(message: str) -> None:
+    print(f"eventlet: error: {message}", file=sys.stderr)
