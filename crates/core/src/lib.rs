@@ -6,6 +6,7 @@
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
+//! | [`wsgi`] | the WSGI server |
 //! | [`arena`] | what makes green threads cheap to start |
 //! | [`cell`] | how state is shared under the GIL |
 //!
@@ -19,6 +20,7 @@ mod greenthread;
 mod hub;
 mod sync;
 mod timeout;
+mod wsgi;
 
 use pyo3::prelude::*;
 
@@ -31,5 +33,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::add_to(module)?;
     greenthread::add_to(module)?;
     module.add_class::<sync::event::Event>()?;
-    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)
+    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
+    wsgi::add_to(module)
 }

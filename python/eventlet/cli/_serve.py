@@ -153,6 +153,9 @@ class _Service:
                 # A bare True would be "for ever", and so would 0 seconds read as a number.
                 keepalive=args.keep_alive or False,
                 socket_timeout=args.socket_timeout or None,
+                # What the application yields leaves at once, as WSGI has it: a stream of events
+                # that waits for 4 KiB to come together is of no use.
+                minimum_chunk_size=0,
                 debug=args.debug,
             )
             if not self._signalled:
