@@ -337,7 +337,8 @@ impl Io {
             entry.missed = entry.missed.remove(direction.interest());
             return Ok(false);
         }
-        self.wait(fd, direction, Waiter::Handler(handler), generation).map(|()| true)
+        self.wait(fd, direction, Waiter::Handler(handler), generation)
+            .map(|()| true)
     }
 
     /// Takes back the wait of a parked green thread.

@@ -28,13 +28,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use rustix::net::SocketAddrAny;
 
+use super::date;
 use super::environ::Addresses;
 use super::exchange::{After, Exchange};
 use super::input::Input;
 use super::log::Entry;
 use super::server::WsgiServer;
 use super::transport::{self, Transport};
-use super::date;
 use crate::cell::GilCell;
 use crate::hub::io::{self, Direction, IoHandler, Ready};
 use crate::hub::scheduler::Due;
@@ -170,10 +170,7 @@ impl Connection {
     }
 
     /// A connection that the hub has accepted.
-    pub(super) fn over_descriptor(
-        server: &Bound<'_, WsgiServer>,
-        fd: RawFd,
-    ) -> PyResult<Py<Self>> {
+    pub(super) fn over_descriptor(server: &Bound<'_, WsgiServer>, fd: RawFd) -> PyResult<Py<Self>> {
         Self::new(server, Transport::Descriptor(fd), true, None)
     }
 
@@ -190,7 +187,12 @@ impl Connection {
             server_name: local.0,
             server_port: local.1,
         };
-        Self::new(server, Transport::Object(sock), false, Some(Arc::new(addresses)))
+        Self::new(
+            server,
+            Transport::Object(sock),
+            false,
+            Some(Arc::new(addresses)),
+        )
     }
 
     /// Whether a request is running.
@@ -216,8 +218,14 @@ impl Connection {
             Some((name, port)) => (name.clone_ref(py), port.clone_ref(py)),
             None => address(py, fd, |fd| rustix::net::getsockname(fd).map(Some)),
         };
-        let found = Arc::new(Addresses { remote_addr, remote_port, server_name, server_port });
-        self.state.with(py, |s| s.addresses = Some(Arc::clone(&found)));
+        let found = Arc::new(Addresses {
+            remote_addr,
+            remote_port,
+            server_name,
+            server_port,
+        });
+        self.state
+            .with(py, |s| s.addresses = Some(Arc::clone(&found)));
         Ok(found)
     }
 
@@ -232,9 +240,12 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         loop {
-            let (phase, transport) =
-                this.state.with(py, |s| (s.phase, s.transport.clone_ref(py)));
-            let Transport::Descriptor(fd) = transport else { return Ok(()) };
+            let (phase, transport) = this
+                .state
+                .with(py, |s| (s.phase, s.transport.clone_ref(py)));
+            let Transport::Descriptor(fd) = transport else {
+                return Ok(());
+            };
             if phase == Phase::Closed || phase == Phase::Busy {
                 return Ok(());
             }
@@ -284,12 +295,16 @@ impl Connection {
     fn await_data(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>, fd: RawFd) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else { return Ok(true) };
+        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else {
+            return Ok(true);
+        };
         this.set_deadline(py, hub);
         let generation = io::generation(py, fd);
         hub.get()
             .io
-            .with(py, |io| io.wait_handler(fd, Direction::Read, handler, generation))
+            .with(py, |io| {
+                io.wait_handler(fd, Direction::Read, handler, generation)
+            })
             .map_err(|(refused, _)| hub::wait::refusal(py, fd, Direction::Read, refused))
     }
 
@@ -300,7 +315,9 @@ impl Connection {
         let config = &self.server.get().config;
         let (phase, armed) = self.state.with(py, |s| (s.phase, s.timer.is_some()));
         let now = match phase {
-            Phase::Idle if config.keepalive_timeout.is_none() && config.socket_timeout.is_none() => {
+            Phase::Idle
+                if config.keepalive_timeout.is_none() && config.socket_timeout.is_none() =>
+            {
                 return;
             }
             Phase::Head if config.socket_timeout.is_none() => return,
@@ -311,9 +328,9 @@ impl Connection {
                 let limit = config.keepalive_timeout.or(config.socket_timeout);
                 limit.map_or(u64::MAX, |limit| clock::after(now, limit))
             }
-            Phase::Head => {
-                config.socket_timeout.map_or(u64::MAX, |limit| clock::after(now, limit))
-            }
+            Phase::Head => config
+                .socket_timeout
+                .map_or(u64::MAX, |limit| clock::after(now, limit)),
             // Set once, when the lingering began.
             _ => self.state.with(py, |s| s.deadline),
         };
@@ -324,9 +341,17 @@ impl Connection {
     }
 
     fn arm(&self, py: Python<'_>, hub: &Bound<'_, Hub>, deadline: u64) {
-        let Some(target) = self.state.with(py, |s| s.handler.clone()) else { return };
-        let due = Due::Handle(IoHandler { target, expired: true });
-        let key = hub.get().scheduler.with(py, |s| s.timers.insert(deadline, due));
+        let Some(target) = self.state.with(py, |s| s.handler.clone()) else {
+            return;
+        };
+        let due = Due::Handle(IoHandler {
+            target,
+            expired: true,
+        });
+        let key = hub
+            .get()
+            .scheduler
+            .with(py, |s| s.timers.insert(deadline, due));
         self.state.with(py, |s| s.timer = Some(key));
     }
 
@@ -350,8 +375,9 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let server = this.server.get();
-        let (mut buffer, parser) =
-            this.state.with(py, |s| (std::mem::take(&mut s.buffer), s.parser.take()));
+        let (mut buffer, parser) = this
+            .state
+            .with(py, |s| (std::mem::take(&mut s.buffer), s.parser.take()));
         let mut parser = parser.unwrap_or_else(|| server.take_parser(py));
         let bytes = if buffer.is_empty() {
             input
@@ -366,7 +392,11 @@ impl Connection {
                 }
                 this.state.with(py, |s| {
                     // Empty lines between requests are not the beginning of one.
-                    s.phase = if parser.is_idle() { Phase::Idle } else { Phase::Head };
+                    s.phase = if parser.is_idle() {
+                        Phase::Idle
+                    } else {
+                        Phase::Head
+                    };
                     s.buffer = buffer;
                     s.parser = Some(parser);
                 });
@@ -408,9 +438,14 @@ impl Connection {
         let server = this.server.get();
         let text = format!("{error}\n");
         let mut answer = Vec::with_capacity(256);
-        let status = Status { code: error.status(), reason: error.reason().as_bytes() };
+        let status = Status {
+            code: error.status(),
+            reason: error.reason().as_bytes(),
+        };
         encode::status_line(&mut answer, Version::Http11, status);
-        date::with_http(py, |date| encode::header_line(&mut answer, b"Date", date.as_bytes()));
+        date::with_http(py, |date| {
+            encode::header_line(&mut answer, b"Date", date.as_bytes())
+        });
         encode::header_line(&mut answer, b"Content-Type", b"text/plain; charset=utf-8");
         encode::content_length(&mut answer, text.len() as u64);
         encode::header_line(&mut answer, b"Connection", b"close");
@@ -448,7 +483,11 @@ impl Connection {
             let py = slf.py();
             Self::close(slf);
             // The end of the client is no error of the server.
-            return if is_disconnect(py, &error) { Ok(()) } else { Err(error) };
+            return if is_disconnect(py, &error) {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         Ok(())
     }
@@ -505,7 +544,9 @@ impl Connection {
         let this = slf.get();
         let hub = hub::current(py)?;
         loop {
-            let Transport::Descriptor(fd) = this.transport(py) else { return Ok(None) };
+            let Transport::Descriptor(fd) = this.transport(py) else {
+                return Ok(None);
+            };
             if this.state.with(py, |s| s.phase == Phase::Closed) {
                 return Ok(None);
             }
@@ -558,7 +599,9 @@ impl Connection {
         let py = slf.py();
         let hub = hub::current(py)?;
         let this = slf.get();
-        let Transport::Descriptor(fd) = this.transport(py) else { return Ok(()) };
+        let Transport::Descriptor(fd) = this.transport(py) else {
+            return Ok(());
+        };
         while this.state.with(py, |s| s.phase == Phase::Lingering) {
             if Self::await_data(slf, &hub, fd)? {
                 return Ok(());
@@ -621,7 +664,10 @@ impl Connection {
         match this.transport(py) {
             Transport::Descriptor(fd) => {
                 if let Some(hub) = hub::existing(py) {
-                    let waiter = hub.get().io.with(py, |io| io.unwait_handler(fd, Direction::Read));
+                    let waiter = hub
+                        .get()
+                        .io
+                        .with(py, |io| io.unwait_handler(fd, Direction::Read));
                     drop(waiter);
                     io::next_generation(py, fd);
                     hub.get().release(py, fd);
@@ -790,9 +836,19 @@ fn socket_option(fd: RawFd, option: libc::c_int) -> PyResult<libc::c_int> {
     let mut size = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the option is an integer, whose address and size are given.
     let result = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut size)
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut size,
+        )
     };
-    if result == 0 { Ok(value) } else { Err(PyOSError::new_err("not a socket")) }
+    if result == 0 {
+        Ok(value)
+    } else {
+        Err(PyOSError::new_err("not a socket"))
+    }
 }
 
 /// Host and port of one end of a connection; `unix` and nothing for a Unix socket.
@@ -803,12 +859,18 @@ fn address(
 ) -> (Py<PyString>, Py<PyString>) {
     // SAFETY: the descriptor is this connection's and open for the duration of the call.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let found = name(fd).ok().flatten().and_then(|found| SocketAddr::try_from(found).ok());
+    let found = name(fd)
+        .ok()
+        .flatten()
+        .and_then(|found| SocketAddr::try_from(found).ok());
     match found {
         Some(found) => (
             PyString::new(py, &found.ip().to_string()).unbind(),
             PyString::new(py, &found.port().to_string()).unbind(),
         ),
-        None => (PyString::new(py, "unix").unbind(), PyString::new(py, "").unbind()),
+        None => (
+            PyString::new(py, "unix").unbind(),
+            PyString::new(py, "").unbind(),
+        ),
     }
 }

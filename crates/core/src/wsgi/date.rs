@@ -12,11 +12,15 @@ struct Texts {
     log: String,
 }
 
-static TEXTS: GilCell<Texts> =
-    GilCell::new(Texts { second: i64::MIN, http: String::new(), log: String::new() });
+static TEXTS: GilCell<Texts> = GilCell::new(Texts {
+    second: i64::MIN,
+    http: String::new(),
+    log: String::new(),
+});
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// Lends the present date as HTTP writes it (RFC 9110 section 5.6.7).
 pub fn with_http<R>(py: Python<'_>, f: impl FnOnce(&str) -> R) -> R {
@@ -50,7 +54,9 @@ fn local(second: i64) -> String {
     if converted.is_null() {
         return "-".to_owned();
     }
-    let month = usize::try_from(parts.tm_mon).ok().and_then(|month| MONTHS.get(month));
+    let month = usize::try_from(parts.tm_mon)
+        .ok()
+        .and_then(|month| MONTHS.get(month));
     format!(
         "{:02}/{}/{:04} {:02}:{:02}:{:02}",
         parts.tm_mday,

@@ -59,7 +59,10 @@ pub struct Addresses {
 impl EnvironBuilder {
     /// A builder whose environs all begin as `template`.
     pub fn new(template: Py<PyDict>) -> Self {
-        Self { template, state: GilCell::new(State::default()) }
+        Self {
+            template,
+            state: GilCell::new(State::default()),
+        }
     }
 
     /// The common part.
@@ -81,7 +84,10 @@ impl EnvironBuilder {
         let raw = latin1(py, head.path(buf))?;
         let path = head.path(buf);
         if memchr::memchr(b'%', path).is_some() {
-            environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &percent_decoded(path))?)?;
+            environ.set_item(
+                intern!(py, "PATH_INFO"),
+                latin1(py, &percent_decoded(path))?,
+            )?;
         } else {
             environ.set_item(intern!(py, "PATH_INFO"), &raw)?;
         }
@@ -122,7 +128,10 @@ impl EnvironBuilder {
         let fields = self.template.bind(py).copy()?;
         self.add_fields(&fields, head, buf)?;
         if reusable {
-            let fresh = Section { bytes: section.into(), template: fields.clone().unbind() };
+            let fresh = Section {
+                bytes: section.into(),
+                template: fields.clone().unbind(),
+            };
             let old = self.state.with(py, |s| {
                 if s.sections.len() < SECTIONS {
                     s.sections.push(fresh);
@@ -176,7 +185,10 @@ impl EnvironBuilder {
     ) -> PyResult<(Bound<'py, PyString>, Option<Bound<'py, PyString>>)> {
         let known = self.state.with(py, |s| {
             s.names.get(name).map(|known| {
-                (known.raw.clone_ref(py), known.key.as_ref().map(|key| key.clone_ref(py)))
+                (
+                    known.raw.clone_ref(py),
+                    known.key.as_ref().map(|key| key.clone_ref(py)),
+                )
             })
         });
         if let Some((raw, key)) = known {
@@ -200,13 +212,14 @@ impl EnvironBuilder {
     }
 
     /// Shows the references to the garbage collector.
-    pub fn traverse(
-        &self,
-        visit: &pyo3::gc::PyVisit<'_>,
-    ) -> Result<(), pyo3::gc::PyTraverseError> {
+    pub fn traverse(&self, visit: &pyo3::gc::PyVisit<'_>) -> Result<(), pyo3::gc::PyTraverseError> {
         visit.call(&self.template)?;
         self.state
-            .peek(|s| s.sections.iter().try_for_each(|section| visit.call(&section.template)))
+            .peek(|s| {
+                s.sections
+                    .iter()
+                    .try_for_each(|section| visit.call(&section.template))
+            })
             .unwrap_or(Ok(()))
     }
 }

@@ -172,7 +172,9 @@ impl Exchange {
         let py = slf.py();
         let this = slf.get();
         let server = this.connection.get().server.get();
-        server.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        server
+            .requests
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut after = match Self::respond(slf) {
             Ok(after) => after,
             Err(error) => Self::fail(slf, error)?,
@@ -201,10 +203,14 @@ impl Exchange {
         let result = server.app.bind(py).call1((this.environ.bind(py), slf))?;
         let sent = Self::send_result(slf, &result);
         // Whatever happened, the application gets to clean up.
-        let closed = match result.getattr_opt(intern!(py, "close")) {
-            Ok(Some(close)) => close.call0().map(drop),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
+        let closed = if is_plain(&result) {
+            Ok(())
+        } else {
+            match result.getattr_opt(intern!(py, "close")) {
+                Ok(Some(close)) => close.call0().map(drop),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            }
         };
         let after = sent?;
         closed?;
@@ -272,7 +278,9 @@ impl Exchange {
             &joined
         };
         let (take, framing) = this.state.with(py, |s| {
-            let Some(body) = s.body.as_mut() else { return (0, BodyFraming::NoBody) };
+            let Some(body) = s.body.as_mut() else {
+                return (0, BodyFraming::NoBody);
+            };
             (body.take(data.len()).send, body.framing())
         });
         let data = &data[..take];
@@ -339,10 +347,13 @@ impl Exchange {
 
     /// What the end of the body means for the connection.
     fn finish(&self, py: Python<'_>) -> PyResult<After> {
-        let (framing, finish) =
-            self.state.with(py, |s| (s.framing, s.body.as_ref().map(ResponseBody::finish)));
+        let (framing, finish) = self.state.with(py, |s| {
+            (s.framing, s.body.as_ref().map(ResponseBody::finish))
+        });
         Ok(match (framing, finish) {
-            (Some(framing), Some(Finish::Complete | Finish::LastChunk)) if framing.keep_alive => After::Persist,
+            (Some(framing), Some(Finish::Complete | Finish::LastChunk)) if framing.keep_alive => {
+                After::Persist
+            }
             _ => After::Close,
         })
     }
@@ -364,13 +375,23 @@ impl Exchange {
             // The client is in the middle of a body; only the end of the connection tells it so.
             return Ok(After::Close);
         }
-        let body = if server.config.debug { text } else { String::new() };
+        let body = if server.config.debug {
+            text
+        } else {
+            String::new()
+        };
         this.state.with(py, |s| {
             let sent = s.sent;
-            *s = State { sent, ..State::default() };
+            *s = State {
+                sent,
+                ..State::default()
+            };
             s.code = Some(500);
             s.app.close = true;
-            let status = Status { code: 500, reason: b"Internal Server Error" };
+            let status = Status {
+                code: 500,
+                reason: b"Internal Server Error",
+            };
             encode::status_line(&mut s.head, protocol_version(server.config.http10), status);
             encode::header_line(&mut s.head, b"Content-Type", b"text/plain; charset=utf-8");
         });
@@ -503,7 +524,11 @@ impl Exchange {
 }
 
 fn protocol_version(http10: bool) -> Version {
-    if http10 { Version::Http10 } else { Version::Http11 }
+    if http10 {
+        Version::Http10
+    } else {
+        Version::Http11
+    }
 }
 
 /// Whether a response with this status must not say how long it is (RFC 9110 section 8.6).
@@ -511,13 +536,26 @@ fn no_length(request: RequestInfo, code: u16) -> bool {
     framing(&request, code, &AppHeaders::default(), None).drop_content_length
 }
 
+/// Whether a result is a list or a tuple, which have nothing to clean up.
+fn is_plain(result: &Bound<'_, PyAny>) -> bool {
+    result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>()
+}
+
 /// The one block of a list or tuple that has only one.
 fn only_block<'py>(result: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     if let Ok(list) = result.cast_exact::<PyList>() {
-        return if list.len() == 1 { list.get_item(0).ok() } else { None };
+        return if list.len() == 1 {
+            list.get_item(0).ok()
+        } else {
+            None
+        };
     }
     let tuple = result.cast_exact::<PyTuple>().ok()?;
-    if tuple.len() == 1 { tuple.get_item(0).ok() } else { None }
+    if tuple.len() == 1 {
+        tuple.get_item(0).ok()
+    } else {
+        None
+    }
 }
 
 /// The length of a body that is there in full: of a list or tuple of bytes.
@@ -593,5 +631,7 @@ fn format_error(py: Python<'_>, error: &PyErr) -> PyResult<String> {
         "format_exception",
         (value.get_type(), value, error.traceback(py)),
     )?;
-    PyString::new(py, "").call_method1("join", (lines,))?.extract()
+    PyString::new(py, "")
+        .call_method1("join", (lines,))?
+        .extract()
 }

@@ -41,10 +41,7 @@ impl Input {
     /// Returns fewer bytes only at the end of the body. Raises `ChunkReadError` if the body is malformed,
     /// TimeoutError if the client takes too long.
     #[pyo3(signature = (size = None, /))]
-    fn read<'py>(
-        slf: &Bound<'py, Self>,
-        size: Option<i64>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(slf: &Bound<'py, Self>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let wanted = match size {
             Some(size) if size >= 0 => usize::try_from(size).unwrap_or(usize::MAX),
             _ => usize::MAX,
@@ -55,10 +52,7 @@ impl Input {
 
     /// Reads a line, its newline included, or up to `size` bytes of it.
     #[pyo3(signature = (size = None, /))]
-    fn readline<'py>(
-        slf: &Bound<'py, Self>,
-        size: Option<i64>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn readline<'py>(slf: &Bound<'py, Self>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = match size {
             Some(size) if size >= 0 => usize::try_from(size).unwrap_or(usize::MAX),
             _ => usize::MAX,
@@ -71,16 +65,17 @@ impl Input {
             searched = decoded.len();
             end.is_some() || decoded.len() >= limit
         })?;
-        Ok(slf.get().take(slf.py(), end.unwrap_or(usize::MAX).min(limit)))
+        Ok(slf
+            .get()
+            .take(slf.py(), end.unwrap_or(usize::MAX).min(limit)))
     }
 
     /// Reads lines until the end, or until there are `hint` bytes.
     #[pyo3(signature = (hint = None, /))]
-    fn readlines<'py>(
-        slf: &Bound<'py, Self>,
-        hint: Option<i64>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let limit = hint.filter(|hint| *hint > 0).and_then(|hint| usize::try_from(hint).ok());
+    fn readlines<'py>(slf: &Bound<'py, Self>, hint: Option<i64>) -> PyResult<Bound<'py, PyList>> {
+        let limit = hint
+            .filter(|hint| *hint > 0)
+            .and_then(|hint| usize::try_from(hint).ok());
         let lines = PyList::empty(slf.py());
         let mut total = 0;
         loop {
@@ -181,9 +176,9 @@ impl Input {
         let connection = this.connection.bind(py);
         let timeout = connection.get().server.get().config.socket_timeout;
         loop {
-            let (satisfied, expects) = this
-                .state
-                .with(py, |s| (s.ended || enough(&s.decoded[s.start..]), s.expects));
+            let (satisfied, expects) = this.state.with(py, |s| {
+                (s.ended || enough(&s.decoded[s.start..]), s.expects)
+            });
             if satisfied || connection.get().body_is_finished(py) {
                 return Ok(());
             }

@@ -36,7 +36,12 @@ impl AccessLog {
         format: Option<Py<PyString>>,
         forwarded: bool,
     ) -> Self {
-        Self { info, enabled, format, forwarded }
+        Self {
+            info,
+            enabled,
+            format,
+            forwarded,
+        }
     }
 
     /// Whether requests are logged at all.
@@ -69,8 +74,11 @@ impl AccessLog {
                 let line = date::with_log(py, |date| {
                     // What a client sent goes into a line of its own only: control characters cannot be
                     // in it, since such a request line is refused.
-                    let request: String =
-                        entry.request_line.iter().map(|&byte| char::from(byte)).collect();
+                    let request: String = entry
+                        .request_line
+                        .iter()
+                        .map(|&byte| char::from(byte))
+                        .collect();
                     format!(
                         "{} - - [{date}] \"{request}\" {} {} {:.6}",
                         entry.client_ip, entry.status_code, entry.body_length, entry.wall_seconds
@@ -85,17 +93,15 @@ impl AccessLog {
         }
     }
 
-    fn formatted(
-        &self,
-        py: Python<'_>,
-        format: &Py<PyString>,
-        entry: &Entry<'_>,
-    ) -> PyResult<()> {
+    fn formatted(&self, py: Python<'_>, format: &Py<PyString>, entry: &Entry<'_>) -> PyResult<()> {
         let values = PyDict::new(py);
         values.set_item("client_ip", entry.client_ip)?;
         values.set_item("client_port", entry.client_port)?;
         values.set_item("date_time", date::with_log(py, str::to_owned))?;
-        values.set_item("request_line", super::environ::latin1(py, entry.request_line)?)?;
+        values.set_item(
+            "request_line",
+            super::environ::latin1(py, entry.request_line)?,
+        )?;
         values.set_item("status_code", entry.status_code)?;
         values.set_item("body_length", entry.body_length)?;
         values.set_item("wall_seconds", entry.wall_seconds)?;

@@ -103,7 +103,10 @@ impl WsgiServer {
         http10: bool,
         url_length_limit: usize,
     ) -> Self {
-        let limits = Limits { request_line: url_length_limit, ..Limits::default() };
+        let limits = Limits {
+            request_line: url_length_limit,
+            ..Limits::default()
+        };
         Self {
             app,
             config: Config {
@@ -244,7 +247,8 @@ impl WsgiServer {
         let this = slf.get();
         let (connection, resume) = this.state.with(py, |s| {
             let connection = s.connections.try_remove(key);
-            let resume = s.listener.is_some() && !s.waiting && s.connections.len() + 1 == this.limit;
+            let resume =
+                s.listener.is_some() && !s.waiting && s.connections.len() + 1 == this.limit;
             (connection, resume)
         });
         drop(connection);
@@ -260,7 +264,9 @@ impl WsgiServer {
     }
 
     fn connections(&self, py: Python<'_>) -> Vec<Py<Connection>> {
-        self.state.with(py, |s| s.connections.iter().map(|(_, c)| c.clone_ref(py)).collect())
+        self.state.with(py, |s| {
+            s.connections.iter().map(|(_, c)| c.clone_ref(py)).collect()
+        })
     }
 
     fn close_idle(slf: &Bound<'_, Self>) {
@@ -311,7 +317,10 @@ impl WsgiServer {
             && waiting
         {
             let hub = hub::current(py)?;
-            let waiter = hub.get().io.with(py, |io| io.unwait_handler(fd, Direction::Read));
+            let waiter = hub
+                .get()
+                .io
+                .with(py, |io| io.unwait_handler(fd, Direction::Read));
             drop(waiter);
         }
         Ok(())
@@ -322,12 +331,18 @@ impl WsgiServer {
         let py = slf.py();
         let this = slf.get();
         let hub = hub::current(py)?;
-        let (listener, waiting) =
-            this.state.with(py, |s| (s.listener, std::mem::take(&mut s.waiting)));
-        let Some(listener) = listener else { return Ok(()) };
+        let (listener, waiting) = this
+            .state
+            .with(py, |s| (s.listener, std::mem::take(&mut s.waiting)));
+        let Some(listener) = listener else {
+            return Ok(());
+        };
         if waiting {
             // There is nothing to take back if it was readiness that led here.
-            let waiter = hub.get().io.with(py, |io| io.unwait_handler(listener, Direction::Read));
+            let waiter = hub
+                .get()
+                .io
+                .with(py, |io| io.unwait_handler(listener, Direction::Read));
             drop(waiter);
         }
         for _ in 0..ACCEPT_BATCH {
@@ -365,7 +380,8 @@ impl WsgiServer {
                     errno => {
                         // The listener itself is broken; that is the operator's to know.
                         let error = errors::os_error(py, errno);
-                        this.log.error(py, &format!("wsgi: cannot accept connections: {error}"));
+                        this.log
+                            .error(py, &format!("wsgi: cannot accept connections: {error}"));
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -379,8 +395,13 @@ impl WsgiServer {
         let py = slf.py();
         let hub = hub::current(py)?;
         if let Some(target) = slf.get().state.with(py, |s| s.handler.clone()) {
-            let handler = io::IoHandler { target, expired: false };
-            hub.get().scheduler.with(py, |s| s.push(Task::Handle(handler)));
+            let handler = io::IoHandler {
+                target,
+                expired: false,
+            };
+            hub.get()
+                .scheduler
+                .with(py, |s| s.push(Task::Handle(handler)));
         }
         Ok(())
     }
@@ -392,11 +413,14 @@ impl WsgiServer {
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else { return Ok(()) };
+        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else {
+            return Ok(());
+        };
         let generation = io::generation(py, listener);
         let waiter = io::Waiter::Handler(handler);
-        let result =
-            hub.get().io.with(py, |io| io.wait(listener, Direction::Read, waiter, generation));
+        let result = hub.get().io.with(py, |io| {
+            io.wait(listener, Direction::Read, waiter, generation)
+        });
         result.map_err(|(refused, _)| wait::refusal(py, listener, Direction::Read, refused))?;
         this.state.with(py, |s| s.waiting = true);
         Ok(())
@@ -405,9 +429,12 @@ impl WsgiServer {
     /// Out of descriptors or memory: says so once, and tries again in a while.
     fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) {
         let py = hub.py();
-        let (first, handler) = self
-            .state
-            .with(py, |s| (!std::mem::replace(&mut s.complained, true), s.handler.clone()));
+        let (first, handler) = self.state.with(py, |s| {
+            (
+                !std::mem::replace(&mut s.complained, true),
+                s.handler.clone(),
+            )
+        });
         if first {
             self.log.error(
                 py,
@@ -419,9 +446,14 @@ impl WsgiServer {
             );
         }
         if let Some(target) = handler {
-            let handler = Due::Handle(io::IoHandler { target, expired: true });
+            let handler = Due::Handle(io::IoHandler {
+                target,
+                expired: true,
+            });
             let deadline = clock::now() + ACCEPT_PAUSE;
-            hub.get().scheduler.with(py, |s| s.timers.insert(deadline, handler));
+            hub.get()
+                .scheduler
+                .with(py, |s| s.timers.insert(deadline, handler));
         }
     }
 }
@@ -464,5 +496,7 @@ fn accept_one(listener: RawFd) -> Result<RawFd, i32> {
         }
         return Ok(fd);
     }
-    Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
+    Err(std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EINVAL))
 }

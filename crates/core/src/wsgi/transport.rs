@@ -25,7 +25,9 @@ thread_local! {
 
 /// Takes the thread's read buffer. Whoever has it may park: others get a new one meanwhile.
 pub fn take_scratch() -> Box<[u8]> {
-    SCRATCH.take().unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice())
+    SCRATCH
+        .take()
+        .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice())
 }
 
 /// Gives the read buffer back.
@@ -35,25 +37,22 @@ pub fn return_scratch(scratch: Box<[u8]>) {
 
 /// One `recv` that does not wait. `None` means there is nothing yet.
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    loop {
+    let (start, length) = (buffer.as_mut_ptr(), buffer.len());
+    retried(|| {
         // SAFETY: the pointer and the length are those of a live, exclusively borrowed slice.
-        let count = unsafe {
-            libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
-        };
-        if count >= 0 {
-            return Ok(Some(count.unsigned_abs()));
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EAGAIN) => return Ok(None),
-            _ => return Err(error),
-        }
-    }
+        unsafe { libc::recv(fd, start.cast(), length, libc::MSG_DONTWAIT) }
+    })
 }
 
-/// One `sendmsg` of several pieces that does not wait. `None` means the peer takes nothing now.
+/// Sends several pieces at once without waiting. `None` means the peer takes nothing now.
 pub fn send(fd: RawFd, pieces: [&[u8]; PIECES]) -> io::Result<Option<usize>> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    if let [only, b"", b""] = pieces {
+        return retried(|| {
+            // SAFETY: the pointer and the length are those of a live slice, which is only read.
+            unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) }
+        });
+    }
     let mut vector = pieces.map(|piece| libc::iovec {
         iov_base: piece.as_ptr().cast_mut().cast(),
         iov_len: piece.len(),
@@ -62,13 +61,19 @@ pub fn send(fd: RawFd, pieces: [&[u8]; PIECES]) -> io::Result<Option<usize>> {
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = vector.as_mut_ptr();
     message.msg_iovlen = PIECES as _;
-    loop {
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    retried(|| {
         // SAFETY: the message points to an array whose entries each describe a live slice that is only
         // read.
-        let sent = unsafe { libc::sendmsg(fd, &raw const message, flags) };
-        if sent >= 0 {
-            return Ok(Some(sent.unsigned_abs()));
+        unsafe { libc::sendmsg(fd, &raw const message, flags) }
+    })
+}
+
+/// Makes a system call that transfers bytes, again if a signal interrupts it; `None` for `EAGAIN`.
+fn retried(call: impl Fn() -> isize) -> io::Result<Option<usize>> {
+    loop {
+        let count = call();
+        if count >= 0 {
+            return Ok(Some(count.unsigned_abs()));
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
@@ -130,7 +135,9 @@ impl Transport {
                 object.call_method1(intern!(py, "settimeout"), (timeout,))?;
                 // One call, so that the head and a short body share a packet, or a TLS record.
                 let data = PyBytes::new(py, &pieces.concat());
-                object.call_method1(intern!(py, "sendall"), (data,)).map(drop)
+                object
+                    .call_method1(intern!(py, "sendall"), (data,))
+                    .map(drop)
             }
         }
     }
@@ -219,7 +226,10 @@ pub fn block_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>
     let view = PyMemoryView::from(object).map_err(|_| {
         pyo3::exceptions::PyTypeError::new_err(format!(
             "a WSGI application yields bytes, not {}",
-            object.get_type().name().map_or_else(|_| "that".to_owned(), |name| name.to_string())
+            object
+                .get_type()
+                .name()
+                .map_or_else(|_| "that".to_owned(), |name| name.to_string())
         ))
     })?;
     let buffer = PyBuffer::<u8>::get(&view)?;

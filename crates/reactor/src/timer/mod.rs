@@ -157,6 +157,7 @@ impl<T> TimerQueue<T> {
 
     /// Turns the wheel to `now`.
     fn turn(&mut self, now: u64, out: &mut Vec<T>) {
+        // The wheel does not turn back.
         let now = now.max(self.wheel.now());
         let target = tick(now);
         while let Some(first) = self.wheel.first().filter(|first| first.start <= target) {
