@@ -67,7 +67,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from eventlet.cli._version import version_line
 
-        parser.exit(0, version_line() + "\n")
+        print(version_line())
+        parser.exit()
 
 
 def _number(convert: Callable[[str], float], at_least: float, what: str) -> Callable[[str], float]:

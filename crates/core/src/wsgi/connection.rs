@@ -69,6 +69,8 @@ struct State {
     /// The request that is to run next.
     exchange: Option<Py<Exchange>>,
     addresses: Option<Arc<Addresses>>,
+    /// The bound method `set_idle`, made on the first request.
+    set_idle: Option<Py<PyAny>>,
     key: Option<usize>,
     handler: Option<Arc<dyn Ready>>,
     timer: Option<TimerKey>,
@@ -119,14 +121,15 @@ impl Connection {
                 if let Transport::Object(object) = &s.transport {
                     visit.call(object)?;
                 }
+                visit.call(&s.set_idle)?;
                 visit.call(&s.exchange)
             })
             .unwrap_or(Ok(()))
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let exchange = self.state.with(py, |s| s.exchange.take());
-        drop(exchange);
+        let taken = self.state.with(py, |s| (s.exchange.take(), s.set_idle.take()));
+        drop(taken);
     }
 }
 
@@ -151,6 +154,7 @@ impl Connection {
                     body: BodyDecoder::new(eventlet_http1::BodyLength::None),
                     exchange: None,
                     addresses,
+                    set_idle: None,
                     key: None,
                     handler: None,
                     timer: None,
@@ -227,6 +231,19 @@ impl Connection {
         self.state
             .with(py, |s| s.addresses = Some(Arc::clone(&found)));
         Ok(found)
+    }
+
+    /// `set_idle` as an object for the environ.
+    pub(super) fn idle_setter(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(known) = this.state.with(py, |s| s.set_idle.as_ref().map(|o| o.clone_ref(py))) {
+            return Ok(known);
+        }
+        let bound = slf.getattr(intern!(py, "set_idle"))?.unbind();
+        let old = this.state.with(py, |s| s.set_idle.replace(bound.clone_ref(py)));
+        drop(old);
+        Ok(bound)
     }
 
     /// Data has come, or may have. In the hub.
@@ -641,7 +658,7 @@ impl Connection {
     pub(super) fn close(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.get();
-        let (phase, key, handler, timer, exchange) = this.state.with(py, |s| {
+        let (phase, key, handler, timer, objects) = this.state.with(py, |s| {
             s.buffer = Vec::new();
             s.parser = None;
             (
@@ -649,7 +666,7 @@ impl Connection {
                 s.key.take(),
                 s.handler.take(),
                 s.timer.take(),
-                s.exchange.take(),
+                (s.exchange.take(), s.set_idle.take()),
             )
         });
         if phase == Phase::Closed {
@@ -677,7 +694,7 @@ impl Connection {
             }
             Transport::Object(object) => close_object(object.bind(py)),
         }
-        drop((handler, exchange));
+        drop((handler, objects));
         if let Some(key) = key {
             WsgiServer::leave(this.server.bind(py), key);
         }

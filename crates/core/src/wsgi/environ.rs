@@ -58,16 +58,29 @@ pub struct Addresses {
 
 impl EnvironBuilder {
     /// A builder whose environs all begin as `template`.
-    pub fn new(template: Py<PyDict>) -> Self {
-        Self {
-            template,
-            state: GilCell::new(State::default()),
+    ///
+    /// Keys that every request sets are put into the template, so that a copy has room for them.
+    pub fn new(template: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let py = template.py();
+        for key in [
+            intern!(py, "REQUEST_METHOD"),
+            intern!(py, "PATH_INFO"),
+            intern!(py, "RAW_PATH_INFO"),
+            intern!(py, "REMOTE_ADDR"),
+            intern!(py, "REMOTE_PORT"),
+            intern!(py, "SERVER_NAME"),
+            intern!(py, "SERVER_PORT"),
+            intern!(py, "wsgi.input"),
+            intern!(py, "eventlet.input"),
+            intern!(py, "eventlet.posthooks"),
+            intern!(py, "eventlet.set_idle"),
+        ] {
+            template.set_item(key, py.None())?;
         }
-    }
-
-    /// The common part.
-    pub fn template(&self) -> &Py<PyDict> {
-        &self.template
+        Ok(Self {
+            template: template.clone().unbind(),
+            state: GilCell::new(State::default()),
+        })
     }
 
     /// The environ of the request whose head `buf` starts with; the body and the hooks are added later.

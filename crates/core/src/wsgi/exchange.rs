@@ -136,7 +136,7 @@ impl Exchange {
         let input = Connection::input(connection, head.expect_continue())?;
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "eventlet.input"), &input)?;
-        let set_idle = connection.getattr(intern!(py, "set_idle"))?;
+        let set_idle = Connection::idle_setter(connection)?;
         environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
         let mut request = head.request_info();
         request.keep_alive &= server.config.keepalive && !server.is_stopping();

@@ -87,7 +87,7 @@ impl WsgiServer {
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
         app: Py<PyAny>,
-        environ: Py<PyDict>,
+        environ: &Bound<'_, PyDict>,
         address: Option<(Py<PyString>, Py<PyString>)>,
         log_info: Py<PyAny>,
         log_output: bool,
@@ -102,12 +102,12 @@ impl WsgiServer {
         capitalize: bool,
         http10: bool,
         url_length_limit: usize,
-    ) -> Self {
+    ) -> PyResult<Self> {
         let limits = Limits {
             request_line: url_length_limit,
             ..Limits::default()
         };
-        Self {
+        Ok(Self {
             app,
             config: Config {
                 keepalive_timeout,
@@ -119,7 +119,7 @@ impl WsgiServer {
                 http10,
                 limits,
             },
-            environ: EnvironBuilder::new(environ),
+            environ: EnvironBuilder::new(environ)?,
             log: AccessLog::new(log_info, log_output, log_format, log_x_forwarded_for),
             address,
             limit: max_size.max(1),
@@ -127,7 +127,7 @@ impl WsgiServer {
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Accepts and serves connections of the listening descriptor `fileno` until `stop()` is called or an
