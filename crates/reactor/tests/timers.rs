@@ -206,7 +206,7 @@ impl Pair {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 60000 },
+        cases: if cfg!(miri) { 8 } else { 1500 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
