@@ -6,8 +6,6 @@ from typing import Any, ClassVar, final
 import greenlet
 from typing_extensions import Self, disjoint_base
 
-__all__: list[str]
-
 # --- The hub -----------------------------------------------------------------------------------
 
 @disjoint_base

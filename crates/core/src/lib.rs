@@ -34,5 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     greenthread::add_to(module)?;
     module.add_class::<sync::event::Event>()?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
-    wsgi::add_to(module)
+    wsgi::add_to(module)?;
+    // PyO3 lists every name there, which says nothing that the stub does not.
+    module.delattr("__all__")
 }
