@@ -13,7 +13,7 @@ use super::park::Wake;
 use super::scheduler::Task;
 use super::timer::{self, Timer};
 use super::{Hub, wait};
-use crate::{clock, errors};
+use crate::{clock, errors, greenthread};
 
 impl Hub {
     /// Turns until told to stop.
@@ -152,7 +152,8 @@ impl Hub {
             }
             Task::Throw(greenlet, exception) => {
                 this.counters.switches.add();
-                timer::throw(py, &greenlet, exception)
+                let error = timer::error_from(exception.into_bound(py));
+                greenthread::throw_from_hub(slf, &greenlet, error)
             }
             Task::Fire(timer) => Timer::fire(timer.bind(py)),
             Task::Call(function) => function.bind(py).call0().map(drop),
