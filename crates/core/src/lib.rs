@@ -30,6 +30,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
-    module.add_class::<sync::event::Event>()?;
+    sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)
 }
