@@ -32,7 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
-    module.add_class::<sync::event::Event>()?;
+    sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;
     // PyO3 lists every name there, which says nothing that the stub does not.
