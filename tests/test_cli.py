@@ -539,6 +539,22 @@ def test_max_concurrency(serve: Callable[..., Program], folder: Path) -> None:
     assert fetch(port, "/most") == (200, b"2")
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_allows_as_many_files_as_connections(serve: Callable[..., Program]) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        program = serve("--max-concurrency", "2000")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    limits = Path(f"/proc/{program.pid}/limits").read_text()
+    soft = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
+    assert soft is not None
+    assert int(soft[1]) == min(3024, before[1])
+
+
 def test_socket_timeout(serve: Callable[..., Program]) -> None:
     port = serve("--socket-timeout", "0.2").port()
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:

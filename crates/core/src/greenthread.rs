@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use eventlet_greenlet::{self as greenlet, Greenlet};
 use eventlet_reactor::TimerKey;
-use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -244,9 +244,9 @@ impl Body {
     ) -> Option<PyErr> {
         let py = slf.py();
         let this = slf.get();
-        let (ended, call, timer) = this.state.with(py, |s| {
-            (s.outcome.is_some(), s.call.take(), s.timer.take())
-        });
+        let (ended, call, timer) = this
+            .state
+            .with(py, |s| (s.outcome.is_some(), s.call.take(), s.timer.take()));
         let due = timer.and_then(|key| this.hub.get().scheduler.with(py, |s| s.timers.cancel(key)));
         drop((call, due));
         if ended {
@@ -468,34 +468,17 @@ fn new_green_thread(
     guard: Option<Greenlet>,
 ) -> PyResult<(Greenlet, Py<Body>)> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = hub.py();
     let class = CLASS.import(py, "eventlet.greenthread", "GreenThread")?;
-    let empty = EMPTY.get_or_init(py, || PyTuple::empty(py).unbind());
     let body = Body::new(hub, call, guard)?;
-    // SAFETY: the class derives from greenlet, whose `tp_new` it inherits and which takes any arguments;
-    // `__init__`, which is skipped, does no more than what follows here.
-    let object = unsafe {
-        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
-        let Some(new) = (*class).tp_new else {
-            return Err(PyTypeError::new_err("GreenThread cannot be instantiated"));
-        };
-        Bound::from_owned_ptr_or_err(py, new(class, empty.as_ptr(), std::ptr::null_mut()))?
-    };
-    object.setattr(intern!(py, "run"), &body)?;
-    object.setattr(intern!(py, "_body"), &body)?;
-    let greenlet = Greenlet::from_object(object)?;
-    prepare(hub, &greenlet)?;
+    let greenlet = Greenlet::of_type(class, body.bind(py), &Hub::ensure_greenlet(hub)?)?;
+    greenlet.bind(py).setattr(intern!(py, "_body"), &body)?;
+    inherit_context(&greenlet, py)?;
     Ok((greenlet, body))
 }
 
-/// Makes the hub the parent, and hands down a copy of the spawner's context variables.
-fn prepare(hub: &Bound<'_, Hub>, greenlet: &Greenlet) -> PyResult<()> {
-    let py = hub.py();
-    let parent = Hub::ensure_greenlet(hub)?;
-    if !greenlet.parent_is(py, &parent) {
-        greenlet.set_parent(py, &parent)?;
-    }
+/// Hands down a copy of the spawner's context variables.
+fn inherit_context(greenlet: &Greenlet, py: Python<'_>) -> PyResult<()> {
     // SAFETY: the GIL is held; a new reference or NULL with an exception comes back.
     let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
     greenlet
@@ -553,7 +536,7 @@ pub fn spawn_n<'py>(
     )?;
     let parent = Hub::ensure_greenlet(&hub)?;
     let greenlet = Greenlet::new(py, body.bind(py).as_any(), &parent)?;
-    prepare(&hub, &greenlet)?;
+    inherit_context(&greenlet, py)?;
     let object = greenlet.bind(py).clone();
     hub.get()
         .scheduler

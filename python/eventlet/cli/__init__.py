@@ -141,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-concurrency",
         metavar="N",
         type=_count,
-        help="serve at most N at a time on each address; the others wait (default: 1024)",
+        default=10_000,
+        help="have at most N connections at a time on each address; further ones wait "
+        "(default: 10000)",
     )
     serve.add_argument(
         "--socket-timeout",

@@ -75,7 +75,7 @@ impl Hub {
         this.counters.polls.add();
         let idle = this.scheduler.with(py, |s| s.is_idle()) && this.inbox.is_empty();
         let result = if idle {
-            let deadline = this.scheduler.with(py, |s| s.timers.next_deadline());
+            let deadline = this.scheduler.with(py, |s| s.timers.next_wakeup());
             let timeout = deadline.map(|deadline| clock::until(clock::now(), deadline));
             // Nobody of this thread can run meanwhile, and other threads do not touch the table.
             let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {

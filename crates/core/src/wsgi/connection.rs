@@ -128,7 +128,9 @@ impl Connection {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let taken = self.state.with(py, |s| (s.exchange.take(), s.set_idle.take()));
+        let taken = self
+            .state
+            .with(py, |s| (s.exchange.take(), s.set_idle.take()));
         drop(taken);
     }
 }
@@ -237,11 +239,16 @@ impl Connection {
     pub(super) fn idle_setter(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        if let Some(known) = this.state.with(py, |s| s.set_idle.as_ref().map(|o| o.clone_ref(py))) {
+        if let Some(known) = this
+            .state
+            .with(py, |s| s.set_idle.as_ref().map(|o| o.clone_ref(py)))
+        {
             return Ok(known);
         }
         let bound = slf.getattr(intern!(py, "set_idle"))?.unbind();
-        let old = this.state.with(py, |s| s.set_idle.replace(bound.clone_ref(py)));
+        let old = this
+            .state
+            .with(py, |s| s.set_idle.replace(bound.clone_ref(py)));
         drop(old);
         Ok(bound)
     }
