@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`net`] | sockets |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
@@ -18,6 +19,7 @@ mod clock;
 mod errors;
 mod greenthread;
 mod hub;
+mod net;
 mod sync;
 mod timeout;
 mod wsgi;
@@ -32,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
+    net::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;

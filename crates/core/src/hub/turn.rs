@@ -61,7 +61,7 @@ impl Hub {
                 Message::Call(function) => {
                     self.scheduler.with(py, |s| s.push(Task::Call(function)));
                 }
-                Message::Closed(fd) => self.release(py, fd),
+                Message::Closed(fd, generation) => self.release_older(py, fd, generation),
             }
         }
     }
