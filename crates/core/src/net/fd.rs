@@ -195,7 +195,8 @@ pub fn init_sockets(
 /// Nobody may have told us of it so far, so what is known of the number may be about an earlier owner.
 #[pyfunction]
 pub fn notify_adopted(py: Python<'_>, fileno: RawFd) {
-    let waited = hub::existing(py).is_some_and(|hub| hub.get().io.with(py, |io| io.is_waited(fileno)));
+    let waited =
+        hub::existing(py).is_some_and(|hub| hub.get().io.with(py, |io| io.is_waited(fileno)));
     if !waited {
         hub::io::next_generation(py, fileno);
     }

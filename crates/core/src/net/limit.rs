@@ -99,12 +99,7 @@ impl Limit {
     }
 
     /// Waits `seconds`, or until the deadline.
-    pub fn pause(
-        &mut self,
-        socket: &Bound<'_, PyAny>,
-        seconds: f64,
-        errno: i32,
-    ) -> PyResult<()> {
+    pub fn pause(&mut self, socket: &Bound<'_, PyAny>, seconds: f64, errno: i32) -> PyResult<()> {
         let py = socket.py();
         let deadline = self.deadline(socket, errno)?;
         let now = clock::now();

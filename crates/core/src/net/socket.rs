@@ -214,21 +214,14 @@ impl SocketMethods {
     }
 
     /// Waits for a connection; returns a green socket and the peer's address.
-    fn accept<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    fn accept<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let py = slf.py();
         let (taken, address) = take_connection(slf)?;
         let kind = fd::kind(slf.as_any())?;
         // From here on it is up to the method to close it.
         let conn = slf.call_method1(
             intern!(py, "_accepted"),
-            (
-                kind.family,
-                kind.kind,
-                kind.protocol,
-                taken.into_raw_fd(),
-            ),
+            (kind.family, kind.kind, kind.protocol, taken.into_raw_fd()),
         )?;
         let address = match address {
             Some(address) => address.into_bound(py),

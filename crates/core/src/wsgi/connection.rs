@@ -254,13 +254,26 @@ impl Connection {
     }
 
     /// Data has come, or may have. In the hub.
-    pub(super) fn on_readable(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) {
-        if let Err(error) = Self::try_on_readable(slf, hub) {
-            Self::failed(slf, error);
+    ///
+    /// # Errors
+    ///
+    /// What ends programs, if a request has raised that.
+    pub(super) fn on_readable(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        match Self::look_for_request(slf, hub) {
+            Ok(Some(green_thread)) => {
+                hub.get().counters.switches.add();
+                green_thread.switch(slf.py()).map(drop)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                Self::failed(slf, error);
+                Ok(())
+            }
         }
     }
 
-    fn try_on_readable(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+    /// Reads what there is; the green thread of a request if one has come.
+    fn look_for_request(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<Option<Greenlet>> {
         let py = slf.py();
         let this = slf.get();
         loop {
@@ -268,10 +281,10 @@ impl Connection {
                 .state
                 .with(py, |s| (s.phase, s.transport.clone_ref(py)));
             let Transport::Descriptor(fd) = transport else {
-                return Ok(());
+                return Ok(None);
             };
             if phase == Phase::Closed || phase == Phase::Busy {
-                return Ok(());
+                return Ok(None);
             }
             let mut scratch = transport::take_scratch();
             let next = match transport::receive(fd, &mut scratch) {
@@ -279,7 +292,7 @@ impl Connection {
                 Ok(Some(0)) | Err(_) => {
                     transport::return_scratch(scratch);
                     Self::close(slf);
-                    return Ok(());
+                    return Ok(None);
                 }
                 Ok(Some(count)) if phase == Phase::Lingering => {
                     let total = this.state.with(py, |s| {
@@ -289,7 +302,7 @@ impl Connection {
                     if total > LINGER_BYTES {
                         transport::return_scratch(scratch);
                         Self::close(slf);
-                        return Ok(());
+                        return Ok(None);
                     }
                     Ok(Next::Wait)
                 }
@@ -300,13 +313,11 @@ impl Connection {
             match next? {
                 Next::Run => {
                     let parent = Hub::ensure_greenlet(hub)?;
-                    let greenlet = Greenlet::new(py, slf.as_any(), &parent)?;
-                    hub.get().counters.switches.add();
-                    return greenlet.switch(py).map(drop);
+                    return Greenlet::new(py, slf.as_any(), &parent).map(Some);
                 }
                 Next::Wait => {
                     if Self::await_data(slf, hub, fd)? {
-                        return Ok(());
+                        return Ok(None);
                     }
                 }
                 // It lingers: one more read makes sure that the wait for data is in place.
@@ -804,8 +815,7 @@ struct Handler(Py<Connection>);
 
 impl Ready for Handler {
     fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
-        Connection::on_readable(self.0.bind(hub.py()), hub);
-        Ok(())
+        Connection::on_readable(self.0.bind(hub.py()), hub)
     }
 
     fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {

@@ -109,7 +109,14 @@ impl AccessLog {
         self.info.call1(py, (line,)).map(drop)
     }
 
-    /// Tells the operator something, if the log is on.
+    /// Reports an exception of the application, if the log is on.
+    pub fn failure(&self, py: Python<'_>, traceback: &str) {
+        if self.enabled {
+            self.error(py, traceback);
+        }
+    }
+
+    /// Tells the operator something about the server itself.
     pub fn error(&self, py: Python<'_>, message: &str) {
         if let Err(error) = self.info.call1(py, (message,)) {
             errors::unraisable(py, error, Some(self.info.bind(py)));

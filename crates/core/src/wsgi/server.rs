@@ -143,7 +143,8 @@ impl WsgiServer {
             s.listener = Some(fileno);
             s.handler = Some(Arc::clone(&handler));
         });
-        let started = Self::accept(slf);
+        // The hub accepts: a request starts a green thread, and that is the hub's to do.
+        let started = Self::accept_later(slf);
         let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
         this.stopping.store(true, Ordering::Relaxed);
         this.close_listener(py)?;
@@ -357,7 +358,10 @@ impl WsgiServer {
                     io::next_generation(py, fd);
                     let connection = Connection::over_descriptor(slf, fd)?;
                     // Its request is likely to be here already.
-                    Connection::on_readable(connection.bind(py), &hub);
+                    if let Err(error) = Connection::on_readable(connection.bind(py), &hub) {
+                        Self::accept_later(slf)?;
+                        return Err(error);
+                    }
                 }
                 Err(errno) => match errno {
                     libc::EAGAIN => return Self::await_connection(slf, &hub, listener),
