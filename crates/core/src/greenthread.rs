@@ -244,9 +244,9 @@ impl Body {
     ) -> Option<PyErr> {
         let py = slf.py();
         let this = slf.get();
-        let (ended, call, timer) = this.state.with(py, |s| {
-            (s.outcome.is_some(), s.call.take(), s.timer.take())
-        });
+        let (ended, call, timer) = this
+            .state
+            .with(py, |s| (s.outcome.is_some(), s.call.take(), s.timer.take()));
         let due = timer.and_then(|key| this.hub.get().scheduler.with(py, |s| s.timers.cancel(key)));
         drop((call, due));
         if ended {
