@@ -1271,7 +1271,12 @@ def test_children_of_a_dead_hub_return_to_the_new_one(hub):
             hub.greenlet.throw(KeyboardInterrupt())
         eventlet.sleep(0)
     go.send(1)
+    # If one of them returned to the main greenlet when it ends, this sleep would be cut short.
+    begun = hub.clock()
+    eventlet.sleep(0.01)
+    assert hub.clock() - begun >= 0.01
     for green_thread in green_threads:
+        assert green_thread.dead
         assert green_thread.wait() == 1
     ran = []
     eventlet.spawn(ran.append, 1)
@@ -1454,6 +1459,13 @@ def test_call_soon_wakes_the_hub_at_once(hub):
     assert done.wait() == "soon"
     assert time.monotonic() - times[0] < 0.1
     os_thread.join()
+
+
+def test_hub_sleeps_again_after_a_call(hub):
+    run_thread(hub.call_soon_threadsafe, int)
+    polls = hub.stats()["polls"]
+    eventlet.sleep(0.02)
+    assert hub.stats()["polls"] - polls < 10
 
 
 def test_call_soon_loses_nothing(hub):
