@@ -128,10 +128,14 @@ impl Body {
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
         let py = slf.py();
-        let (call, guard) = slf.get().state.with(py, |s| {
+        let (ended, call, guard) = slf.get().state.with(py, |s| {
             s.timer = None;
-            (s.call.take(), s.guard.take())
+            (s.outcome.is_some(), s.call.take(), s.guard.take())
         });
+        if ended {
+            // Killed, and a link that was called for that gave way before the greenlet was ended too.
+            return Ok(());
+        }
         let result = if guard.is_some_and(|greenlet| greenlet.is_dead()) {
             Err(PyErr::from_type(greenlet::greenlet_exit(py), ()))
         } else {

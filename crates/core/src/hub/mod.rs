@@ -17,6 +17,7 @@
 //! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
 //! out, the borrow ends, and only then they are called or dropped.
 
+mod close;
 pub mod inbox;
 pub mod io;
 pub mod listener;
@@ -33,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::{Backend, Poller};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -89,6 +90,7 @@ pub struct Hub {
     backend: Backend,
     running: AtomicBool,
     stopping: AtomicBool,
+    closed: AtomicBool,
     debug_exceptions: AtomicBool,
 }
 
@@ -123,6 +125,7 @@ impl Hub {
                 backend,
                 running: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
                 debug_exceptions: AtomicBool::new(true),
             })
         })
@@ -149,6 +152,14 @@ impl Hub {
     #[cold]
     fn renew_greenlet(slf: &Bound<'_, Self>, dead: Option<Greenlet>) -> PyResult<Greenlet> {
         let py = slf.py();
+        if slf.get().closed.load(Ordering::Relaxed) {
+            return Err(close::closed_error());
+        }
+        if !slf.get().is_mine() {
+            return Err(PyRuntimeError::new_err(
+                "the hub belongs to another thread, where it has not run yet",
+            ));
+        }
         // An error that ends the loop must surface in the main greenlet, whoever happened to wait first.
         let mut root = Greenlet::current(py)?;
         while let Some(parent) = root.parent(py) {
@@ -178,10 +189,20 @@ impl Hub {
         self.inbox.is_mine()
     }
 
+    /// After something was queued: lets a hub of another thread, which may be asleep, look at it.
+    #[inline]
+    pub(crate) fn nudge(&self) {
+        if !self.is_mine() {
+            self.inbox.wake();
+        }
+    }
+
     /// Wakes a parked green thread, from any thread that holds the GIL.
     #[inline]
     pub(crate) fn wake(&self, py: Python<'_>, id: ParkId, wake: Wake) {
-        if self.is_mine() {
+        if self.closed.load(Ordering::Relaxed) {
+            self.hand_over(py, id, wake);
+        } else if self.is_mine() {
             self.scheduler.with(py, |s| s.wake(id, wake));
         } else {
             self.inbox.send(inbox::Message::Wake(id, wake));
@@ -243,8 +264,9 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;
+    close::at_thread_end(py)?;
     match CURRENT.get() {
-        pointer if pointer.is_null() => Err(pyo3::exceptions::PyRuntimeError::new_err(
+        pointer if pointer.is_null() => Err(PyRuntimeError::new_err(
             "eventlet.hubs.use_hub() made no hub",
         )),
         // SAFETY: as in `current`.

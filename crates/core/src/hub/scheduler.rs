@@ -185,12 +185,11 @@ impl Scheduler {
         self.round.iter().chain(self.next.iter())
     }
 
-    /// Takes everything out; the caller drops it outside its borrow.
-    pub fn clear(&mut self) -> (VecDeque<Task>, VecDeque<Task>, Parks) {
+    /// Takes out what is queued; the caller drops it outside its borrow.
+    pub fn clear(&mut self) -> (VecDeque<Task>, VecDeque<Task>) {
         (
             std::mem::take(&mut self.round),
             std::mem::take(&mut self.next),
-            std::mem::take(&mut self.parks),
         )
     }
 }

@@ -44,7 +44,7 @@ impl Hub {
         Self::poll(slf, events)?;
         while let Some(task) = this.scheduler.with(py, super::scheduler::Scheduler::pop) {
             if let Err(error) = Self::perform(slf, task) {
-                Self::escaped(slf, error)?;
+                Self::escaped(slf, "squelch_generic_exception", None, error)?;
             }
         }
         Ok(())
@@ -155,20 +155,32 @@ impl Hub {
                 let error = timer::error_from(exception.into_bound(py));
                 greenthread::throw_from_hub(slf, &greenlet, error)
             }
-            Task::Fire(timer) => Timer::fire(timer.bind(py)),
+            Task::Fire(timer) => Timer::fire(timer.bind(py)).or_else(|error| {
+                let timer = timer.into_bound(py).into_any();
+                Self::escaped(slf, "squelch_timer_exception", Some(timer), error)
+            }),
             Task::Call(function) => function.bind(py).call0().map(drop),
             Task::Notify(listener) => {
                 let listener = listener.get();
                 match listener.cb(py) {
                     Some(cb) if !listener.spent(py) => {
-                        cb.bind(py).call1((listener.fileno(),)).map(drop)
+                        let fileno = listener.fileno().into_pyobject(py)?.into_any();
+                        cb.bind(py).call1((&fileno,)).map(drop).or_else(|error| {
+                            Self::escaped(slf, "squelch_exception", Some(fileno), error)
+                        })
                     }
                     _ => Ok(()),
                 }
             }
             Task::Closed(listener) => {
                 let tb = listener.get().tb(py);
+                let mark_as_closed = listener.get().mark_as_closed(py);
                 listener.get().defang(py);
+                if let Some(mark_as_closed) = mark_as_closed
+                    && let Err(error) = mark_as_closed.bind(py).call0()
+                {
+                    Self::escaped(slf, "squelch_generic_exception", None, error)?;
+                }
                 match tb {
                     Some(tb) => tb
                         .bind(py)
@@ -189,20 +201,31 @@ impl Hub {
 
     /// An exception that nobody in a green thread or callback has caught.
     ///
-    /// The two that end programs go on to the main greenlet; the rest is reported, if that is wanted.
-    fn escaped(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+    /// The two that end programs go on to the main greenlet; the rest is reported, if that is wanted, by
+    /// the hub's method `report`, which is told the timer or descriptor concerned.
+    fn escaped(
+        slf: &Bound<'_, Self>,
+        report: &str,
+        source: Option<Bound<'_, PyAny>>,
+        error: PyErr,
+    ) -> PyResult<()> {
         let py = slf.py();
         if error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py)
         {
             return Err(error);
         }
+        if slf.get().closed.load(Ordering::Relaxed)
+            && error.is_instance(py, &eventlet_greenlet::greenlet_exit(py))
+        {
+            return Err(error);
+        }
         let value = error.value(py).clone();
-        let traceback = error.traceback(py);
-        let reported = slf.call_method1(
-            "squelch_generic_exception",
-            ((value.get_type(), value, traceback),),
-        );
+        let info = (value.get_type(), value, error.traceback(py));
+        let reported = match source {
+            Some(source) => slf.call_method1(report, (source, info)),
+            None => slf.call_method1(report, (info,)),
+        };
         if let Err(error) = reported {
             errors::unraisable(py, error, Some(slf.as_any()));
         }

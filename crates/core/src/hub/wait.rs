@@ -7,6 +7,7 @@ use eventlet_reactor::TimerKey;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
 use super::scheduler::{Direct, Task};
@@ -180,6 +181,12 @@ impl Hub {
 
     /// Tells everybody who waits for `fd` that it is being closed.
     pub(crate) fn release(&self, py: Python<'_>, fd: RawFd) {
+        if !self.is_mine() {
+            // The poller is with the hub's own thread.
+            self.inbox
+                .send(Message::Closed(fd, io::generation(py, fd)));
+            return;
+        }
         let waiters = self.io.with(py, |io| io.release(fd));
         for waiter in waiters {
             match waiter {
@@ -187,6 +194,8 @@ impl Hub {
                     self.scheduler.with(py, |s| s.wake(id, Wake::Closed));
                 }
                 Waiter::Listener(listener) => {
+                    // Its descriptor may have been found ready in this round; that is over now.
+                    listener.get().set_spent(py, true);
                     self.scheduler.with(py, |s| s.push(Task::Closed(listener)));
                 }
                 Waiter::Handler(handler) => {
