@@ -349,7 +349,7 @@ def test_channel_put_when_the_getter_dies(cls, block):
 @pytest.mark.parametrize("cls", FIFO)
 def test_channel_put_when_all_getters_die(cls):
     channel = cls(0)
-    threads, got = getters(channel, 3)
+    threads, _got = getters(channel, 3)
     for thread in threads:
         hubs.get_hub().schedule_call_global(0, thread.throw)
     with pytest.raises(Full):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import greenlet  # noqa: F401  (part of the interface: eventlet.greenlet.GreenletExit)
 
+from eventlet import _os_threads  # noqa: F401  (before anything can be monkey patched)
 from eventlet._version import __version__
 from eventlet.event import Event
 from eventlet.greenthread import (

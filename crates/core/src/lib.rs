@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`net`] | sockets |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
+//! | [`wsgi`] | the WSGI server |
 //! | [`arena`] | what makes green threads cheap to start |
 //! | [`cell`] | how state is shared under the GIL |
 //!
@@ -17,8 +19,10 @@ mod clock;
 mod errors;
 mod greenthread;
 mod hub;
+mod net;
 mod sync;
 mod timeout;
+mod wsgi;
 
 use pyo3::prelude::*;
 
@@ -30,6 +34,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
+    net::add_to(module)?;
     sync::add_to(module)?;
-    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)
+    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
+    wsgi::add_to(module)?;
+    // PyO3 lists every name there, which says nothing that the stub does not.
+    module.delattr("__all__")
 }

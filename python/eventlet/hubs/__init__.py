@@ -131,3 +131,6 @@ def notify_opened(fd: int) -> None:
 def notify_close(fd: int) -> None:
     """Note that `fd` is about to be closed: whoever waits for it gets `IOClosed`."""
     get_hub().notify_close(fd)
+
+
+os.register_at_fork(after_in_child=_core.after_fork_in_child)

@@ -5,8 +5,9 @@
 //! The hub takes all messages at the start of a turn.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::{Interest, Poller, Trigger, Waker};
@@ -25,8 +26,32 @@ pub enum Message {
     Throw(Greenlet, Py<PyAny>),
     /// Call this in the hub.
     Call(Py<PyAny>),
-    /// This descriptor was closed by another thread.
-    Closed(std::os::fd::RawFd),
+    /// Another thread has closed this descriptor, or taken over its number; the generation of the number
+    /// since then.
+    Closed(RawFd, u32),
+}
+
+/// The inboxes of all hubs of the process, for the news that concern every one of them.
+static ALL: Mutex<Vec<Weak<Inbox>>> = Mutex::new(Vec::new());
+
+/// How many there are, so that a process with a single hub need not take the lock.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells all hubs but `own` that the number `fd` has changed hands.
+pub fn broadcast_closed(own: Option<&Inbox>, fd: RawFd, generation: u32) {
+    if COUNT.load(Ordering::Relaxed) <= usize::from(own.is_some()) {
+        return;
+    }
+    let all: Vec<_> = {
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|inbox| inbox.strong_count() > 0);
+        all.iter().filter_map(Weak::upgrade).collect()
+    };
+    for inbox in all {
+        if own.is_none_or(|own| !std::ptr::eq(own, &raw const *inbox)) {
+            inbox.send(Message::Closed(fd, generation));
+        }
+    }
 }
 
 /// The thread-safe side of a hub.
@@ -40,13 +65,18 @@ pub struct Inbox {
 
 impl Inbox {
     /// An inbox for a hub of the calling thread.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
+    pub fn new() -> io::Result<Arc<Self>> {
+        let inbox = Arc::new(Self {
             thread: AtomicUsize::new(this_thread()),
             waker: Mutex::new(Waker::new()?),
             messages: Mutex::new(Vec::new()),
             pending: AtomicUsize::new(0),
-        })
+        });
+        ALL.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&inbox));
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        Ok(inbox)
     }
 
     /// Whether the calling thread is the hub's.
@@ -103,11 +133,28 @@ impl Inbox {
         Ok(())
     }
 
+    /// In a forked child: the hubs of other threads went with their threads.
+    pub fn forget_others(self: &Arc<Self>) {
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
+        all.push(Arc::downgrade(self));
+        COUNT.store(1, Ordering::Relaxed);
+    }
+
     fn waker(&self) -> Waker {
         self.waker
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // After a fork this may go below what `forget_others` has set, for a hub that was forgotten there.
+        let _previous = COUNT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            count.checked_sub(1)
+        });
     }
 }
 

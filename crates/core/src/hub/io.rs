@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_reactor::{Event, Interest, Poller, Trigger};
 use pyo3::exceptions::PyValueError;
@@ -119,6 +120,8 @@ struct Descriptor {
     mode: Mode,
     generation: u32,
     serial: u32,
+    /// Directions whose readiness was reported while nobody waited.
+    missed: Interest,
     read: VecDeque<Waiter>,
     write: VecDeque<Waiter>,
 }
@@ -129,6 +132,7 @@ impl Descriptor {
             mode: Mode::Unregistered,
             generation: 0,
             serial: 0,
+            missed: Interest::NONE,
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -139,6 +143,10 @@ impl Descriptor {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
         }
+    }
+
+    fn is_waited(&self) -> bool {
+        !self.read.is_empty() || !self.write.is_empty()
     }
 
     fn is_level(&self) -> bool {
@@ -165,6 +173,8 @@ impl Descriptor {
 pub enum Refused {
     /// Somebody waits there already, and that is not allowed.
     Busy,
+    /// Somebody waits there for an earlier owner of the number, and has to be told first.
+    Stale,
     /// The kernel does not take the descriptor.
     Os(io::Error),
 }
@@ -174,6 +184,9 @@ impl From<io::Error> for Refused {
         Self::Os(error)
     }
 }
+
+/// What [`Io::exclusive`] is for new hubs.
+pub static EXCLUSIVE: AtomicBool = AtomicBool::new(true);
 
 /// Poller and descriptor table of a hub.
 pub struct Io {
@@ -197,7 +210,7 @@ impl Io {
             poller: Some(poller),
             table: Vec::new(),
             serial: 0,
-            exclusive: true,
+            exclusive: EXCLUSIVE.load(Ordering::Relaxed),
         }
     }
 
@@ -234,6 +247,8 @@ impl Io {
             entry.mode = Mode::Unregistered;
             entry.generation = generation;
         }
+        // Whoever waits has found nothing there just now, so what was reported before is stale.
+        entry.missed = entry.missed.remove(direction.interest());
         let (interest, trigger, wanted) = if entry.is_level() {
             let interest = entry.interest();
             (interest, Trigger::Level, Mode::Level(interest))
@@ -294,7 +309,10 @@ impl Io {
                 Err(refused) => return Err((refused, waiter)),
             };
             let fresh = entry.generation == generation;
-            if exclusive && fresh && !entry.waiters(direction).is_empty() {
+            if !fresh && entry.is_waited() {
+                return Err((Refused::Stale, waiter));
+            }
+            if exclusive && !entry.waiters(direction).is_empty() {
                 return Err((Refused::Busy, waiter));
             }
             entry.waiters(direction).push_back(waiter);
@@ -313,6 +331,27 @@ impl Io {
         self.serial = serial;
         self.poller = poller;
         result
+    }
+
+    /// Registers a handler that has read all there was, but has not gone on until `EAGAIN`.
+    ///
+    /// False if more has come meanwhile: nothing is registered, and the handler should try again.
+    pub fn wait_handler(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        handler: Arc<dyn Ready>,
+        generation: u32,
+    ) -> Result<bool, (Refused, Waiter)> {
+        if let Some(entry) = self.existing(fd)
+            && entry.generation == generation
+            && entry.missed.contains(direction.interest())
+        {
+            entry.missed = entry.missed.remove(direction.interest());
+            return Ok(false);
+        }
+        self.wait(fd, direction, Waiter::Handler(handler), generation)
+            .map(|()| true)
     }
 
     /// Takes back the wait of a parked green thread.
@@ -438,7 +477,7 @@ impl Io {
                     let waiter = waiter.clone_ref(py);
                     tell(waiter, direction);
                 }
-                None => {}
+                None => entry.missed = entry.missed.union(direction.interest()),
             }
         }
     }
@@ -465,17 +504,21 @@ impl Io {
             }
             entry.mode = Mode::Unregistered;
             entry.serial = 0;
+            entry.missed = Interest::NONE;
         }
         self.poller = poller;
         released
     }
 
     /// Whether anybody waits for `fd`.
-    pub fn is_waited(&self, fd: RawFd) -> bool {
-        usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.table.get(index)?.as_ref())
-            .is_some_and(|entry| !entry.read.is_empty() || !entry.write.is_empty())
+    pub fn is_waited(&mut self, fd: RawFd) -> bool {
+        self.existing(fd).is_some_and(|entry| entry.is_waited())
+    }
+
+    /// Whether whoever waits for `fd` began to before the number had this generation.
+    pub fn is_older(&mut self, fd: RawFd, generation: u32) -> bool {
+        self.existing(fd)
+            .is_some_and(|entry| entry.generation.wrapping_sub(generation).cast_signed() < 0)
     }
 
     /// Everybody who waits in a direction.
@@ -550,14 +593,17 @@ pub fn generation(py: Python<'_>, fd: RawFd) -> u32 {
 
 /// Notes that the number `fd` has changed hands: it was just opened, or is about to be closed.
 #[inline]
-pub fn next_generation(py: Python<'_>, fd: RawFd) {
+///
+/// Returns the new count.
+pub fn next_generation(py: Python<'_>, fd: RawFd) -> u32 {
     GENERATIONS.with(py, |counts| {
         let Ok(index) = usize::try_from(fd) else {
-            return;
+            return 0;
         };
         if index >= counts.len() {
             counts.resize((index + 1).next_power_of_two(), 0);
         }
         counts[index] = counts[index].wrapping_add(1);
-    });
+        counts[index]
+    })
 }

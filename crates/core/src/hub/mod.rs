@@ -117,7 +117,7 @@ impl Hub {
         };
         Python::attach(|py| {
             let failed = |error: std::io::Error| errors::io_error(py, &error);
-            let inbox = Arc::new(Inbox::new().map_err(failed)?);
+            let inbox = Inbox::new().map_err(failed)?;
             let mut poller = Poller::new(backend).map_err(failed)?;
             inbox.register(&mut poller).map_err(failed)?;
             Ok(Self {
@@ -237,6 +237,18 @@ pub fn existing(py: Python<'_>) -> Option<Bound<'_, Hub>> {
     } else {
         current(py).ok()
     }
+}
+
+/// Notes that the number `fd` changes hands: it is about to be closed, or was just opened. Whoever waits
+/// for it, on any hub, is told that it was closed.
+pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
+    let generation = io::next_generation(py, fd);
+    let own = existing(py);
+    let own = own.as_ref().map(Bound::get);
+    if let Some(hub) = own {
+        hub.release(py, fd);
+    }
+    inbox::broadcast_closed(own.map(|hub| &*hub.inbox), fd, generation);
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::inbox::Message;
+use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
 use super::park::Wake;
@@ -172,11 +172,9 @@ impl Hub {
         )?;
         let listener = Bound::new(py, listener)?;
         let waiter = Waiter::Listener(listener.clone().unbind());
-        let generation = io::generation(py, fileno);
         slf.get()
-            .io
-            .with(py, |io| io.wait(fileno, direction, waiter, generation))
-            .map_err(|(refused, _)| wait::refusal(py, fileno, direction, refused))?;
+            .watch(py, fileno, direction, waiter)
+            .map_err(|refused| wait::refusal(py, fileno, direction, refused))?;
         Ok(listener)
     }
 
@@ -204,14 +202,14 @@ impl Hub {
 
     /// Notes that a descriptor has just been opened: what is known of the number is out of date.
     fn mark_as_reopened(&self, py: Python<'_>, fileno: RawFd) {
-        io::next_generation(py, fileno);
-        self.release(py, fileno);
+        self.notify_close(py, fileno);
     }
 
     /// Notes that a descriptor is about to be closed. Whoever waits for it gets `IOClosed`.
     fn notify_close(&self, py: Python<'_>, fileno: RawFd) {
-        io::next_generation(py, fileno);
+        let generation = io::next_generation(py, fileno);
         self.release(py, fileno);
+        inbox::broadcast_closed(Some(&self.inbox), fileno, generation);
     }
 
     /// The listeners that wait to read.
@@ -364,6 +362,7 @@ impl Hub {
     fn after_fork_in_child(&self, py: Python<'_>) -> PyResult<()> {
         let failed = |error: std::io::Error| errors::io_error(py, &error);
         self.inbox.restart().map_err(failed)?;
+        self.inbox.forget_others();
         let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
         self.inbox.register(&mut poller).map_err(failed)?;
         let old = self.io.with(py, |io| {
@@ -425,10 +424,8 @@ impl Hub {
     fn __clear__(&self, py: Python<'_>) {
         let greenlet = self.greenlet.take(py);
         let scheduled = self.scheduler.with(py, |s| {
-            let timers = std::mem::replace(
-                &mut s.timers,
-                eventlet_reactor::TimerQueue::new(clock::now()),
-            );
+            let mut timers = Vec::new();
+            s.timers.drain(&mut timers);
             (s.clear(), timers)
         });
         let waiting = self.io.with(py, super::io::Io::clear);
@@ -454,6 +451,18 @@ pub fn set_hub(hub: Option<Py<Hub>>) {
 #[pyfunction]
 pub fn has_hub(py: Python<'_>) -> bool {
     super::existing(py).is_some()
+}
+
+/// Sets what `Hub.prevent_multiple_readers` is for hubs that are made from now on.
+#[pyfunction]
+pub fn set_prevent_multiple_readers(on: bool) {
+    io::EXCLUSIVE.store(on, Ordering::Relaxed);
+}
+
+/// For `os.register_at_fork`: gives the child's only thread a hub that works.
+#[pyfunction]
+pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    super::existing(py).map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
 }
 
 /// Waits until `fileno` is ready to `read` or to `write` (exactly one of the two).
@@ -496,6 +505,8 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_hub, module)?)?;
     module.add_function(wrap_pyfunction!(has_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(set_prevent_multiple_readers, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
     module.add_function(wrap_pyfunction!(backends, module)?)?;
     module.add_function(wrap_pyfunction!(wait::sleep, module)?)

@@ -138,13 +138,9 @@ impl Hub {
         let py = slf.py();
         let this = slf.get();
         let greenlet = Self::waiting_greenlet(slf)?;
-        let generation = io::generation(py, fd);
         let parking = this.park(py, &greenlet, deadline);
         let id = parking.id;
-        let added = this
-            .io
-            .with(py, |io| io.wait(fd, direction, waiter(id), generation));
-        if let Err((refused, _)) = added {
+        if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
             this.unpark(py, parking);
             return Err(refusal(py, fd, direction, refused));
         }
@@ -153,6 +149,36 @@ impl Hub {
         match result?.0 {
             Wake::Closed => Err(io_closed(py)),
             wake => Ok(wake),
+        }
+    }
+
+    /// Registers `waiter` for a direction of `fd`.
+    pub(crate) fn watch(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        direction: Direction,
+        waiter: Waiter,
+    ) -> Result<(), Refused> {
+        let generation = io::generation(py, fd);
+        let result = self
+            .io
+            .with(py, |io| io.wait(fd, direction, waiter, generation));
+        match result {
+            Err((Refused::Stale, waiter)) => {
+                self.release(py, fd);
+                self.io
+                    .with(py, |io| io.wait(fd, direction, waiter, generation))
+                    .map_err(|(refused, _)| refused)
+            }
+            result => result.map_err(|(refused, _)| refused),
+        }
+    }
+
+    /// As [`release`](Self::release), for those who began to wait before the number had this generation.
+    pub(crate) fn release_older(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        if self.io.with(py, |io| io.is_older(fd, generation)) {
+            self.release(py, fd);
         }
     }
 
@@ -194,6 +220,7 @@ fn adopt(py: Python<'_>, greenlet: &Greenlet, hub: &Greenlet) {
 pub fn refusal(py: Python<'_>, fd: RawFd, direction: Direction, refused: Refused) -> PyErr {
     match refused {
         Refused::Os(error) => errors::io_error(py, &error),
+        Refused::Stale => io_closed(py),
         Refused::Busy => {
             let name = direction.name();
             PyRuntimeError::new_err(format!(

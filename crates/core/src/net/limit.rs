@@ -1,0 +1,153 @@
+//! How long an operation on a socket may wait.
+//!
+//! A socket's timeout is an attribute, `_green_timeout`: None, or seconds, 0 for "do not wait". It is looked
+//! up the first time the operation would block; the deadline that comes of it holds for the whole operation,
+//! however often it has to wait.
+
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::hub::io::Direction;
+use crate::hub::{self, Hub, Wake};
+use crate::{clock, errors};
+
+/// What to do after a system call has failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try again.
+    Retry,
+    /// The peer is gone; there is nothing more to read.
+    Ended,
+}
+
+/// The deadline of one operation, once it is known.
+pub struct Limit(Option<Option<u64>>);
+
+impl Limit {
+    /// A limit that has not been looked up.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Deals with a failed read: waits if it would have blocked.
+    ///
+    /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
+    /// the connection as one that has ended: Eventlet's rule.
+    #[cold]
+    #[inline(never)]
+    pub fn after_read(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        errno: i32,
+    ) -> PyResult<Next> {
+        match errno {
+            libc::EINTR => socket.py().check_signals()?,
+            libc::EAGAIN | libc::ENOTCONN => self.wait(socket, fd, Direction::Read, errno)?,
+            libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => return Ok(Next::Ended),
+            _ => return Err(errors::os_error(socket.py(), errno)),
+        }
+        Ok(Next::Retry)
+    }
+
+    /// Deals with a failed write: waits if it would have blocked.
+    #[cold]
+    #[inline(never)]
+    pub fn after_write(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        errno: i32,
+    ) -> PyResult<()> {
+        match errno {
+            libc::EINTR => socket.py().check_signals(),
+            libc::EAGAIN => self.wait(socket, fd, Direction::Write, errno),
+            _ => Err(errors::os_error(socket.py(), errno)),
+        }
+    }
+
+    /// Waits until the descriptor is ready. `errno` is why the caller waits, and what it raises if the
+    /// socket is non-blocking.
+    pub fn wait(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        direction: Direction,
+        errno: i32,
+    ) -> PyResult<()> {
+        let deadline = self.deadline(socket, errno)?;
+        let hub = hub::current(socket.py())?;
+        timely(Hub::wait_ready(&hub, fd, direction, deadline)?)
+    }
+
+    /// As [`wait`](Self::wait), for a caller that has tried nothing; does nothing for a non-blocking socket.
+    pub fn wait_untried(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<()> {
+        if is_non_blocking(socket)? {
+            return Ok(());
+        }
+        let deadline = self.deadline(socket, libc::EAGAIN)?;
+        let hub = hub::current(socket.py())?;
+        timely(Hub::wait_level(&hub, fd, direction, deadline)?)
+    }
+
+    /// Waits `seconds`, or until the deadline.
+    pub fn pause(&mut self, socket: &Bound<'_, PyAny>, seconds: f64, errno: i32) -> PyResult<()> {
+        let py = socket.py();
+        let deadline = self.deadline(socket, errno)?;
+        let now = clock::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(timed_out());
+        }
+        let until = clock::after(now, seconds).min(deadline.unwrap_or(u64::MAX));
+        let hub = hub::current(py)?;
+        let greenlet = Hub::waiting_greenlet(&hub)?;
+        let parking = hub.get().park(py, &greenlet, Some(until));
+        Hub::wait(&hub, &greenlet, parking).map(drop)
+    }
+
+    fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
+        if let Some(deadline) = self.0 {
+            return Ok(deadline);
+        }
+        let py = socket.py();
+        let timeout = socket.getattr(intern!(py, "_green_timeout"))?;
+        let deadline = if timeout.is_none() {
+            None
+        } else {
+            let seconds: f64 = timeout.extract()?;
+            if seconds <= 0.0 {
+                return Err(errors::os_error(py, errno));
+            }
+            Some(clock::after(clock::now(), seconds))
+        };
+        self.0 = Some(deadline);
+        Ok(deadline)
+    }
+}
+
+/// Whether operations on the socket never wait.
+pub fn is_non_blocking(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let timeout = socket.getattr(intern!(socket.py(), "_green_timeout"))?;
+    Ok(!timeout.is_none() && timeout.extract::<f64>()? <= 0.0)
+}
+
+fn timely(wake: Wake) -> PyResult<()> {
+    match wake {
+        Wake::TimedOut => Err(timed_out()),
+        _ => Ok(()),
+    }
+}
+
+/// What `socket.timeout` is since Python 3.10.
+#[cold]
+pub fn timed_out() -> PyErr {
+    PyTimeoutError::new_err("timed out")
+}

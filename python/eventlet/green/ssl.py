@@ -1,0 +1,288 @@
+"""The module ``ssl`` with sockets that let other green threads run while they wait.
+
+The classes derive from the standard ones, and everything that TLS is about is the standard library's doing.
+What is ours is what happens when an operation would have to wait.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _ssl
+import ssl as _original
+from typing import Any
+
+from eventlet._core import retry_ssl
+from eventlet.greenio.base import GreenSocket, _adopt
+
+# Everything that the running Python has, whichever version it is; what is green comes afterwards.
+globals().update(
+    {name: value for name, value in vars(_original).items() if not name.startswith("__")}
+)
+
+#: What monkey patching puts into the standard module.
+__patched__ = [
+    "SSLContext",
+    "SSLSocket",
+    "_create_default_https_context",
+    "create_default_context",
+    "wrap_socket",
+]
+
+timeout_exc = TimeoutError
+
+_OriginalSocket = _original.SSLSocket
+_OriginalContext = _original.SSLContext
+
+
+class _Made(GreenSocket):
+    """Takes the call that the standard library makes while it creates an ``SSLSocket``.
+
+    It calls ``super(SSLSocket, self).__init__``, and after monkey patching that name is `GreenSSLSocket`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        GreenSocket.__init__(self, *args, **kwargs)
+
+
+class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):  # type: ignore[misc]
+    """An ``ssl.SSLSocket`` whose operations let other green threads run while they wait.
+
+    It is made by ``GreenSSLContext.wrap_socket``, by `wrap_socket`, or by calling the class with the
+    arguments of `wrap_socket`.
+
+    What `accept` returns does its handshake when it is first used, not in `accept`: so a client that is slow
+    or fails there holds up nobody but the green thread that serves it.
+    """
+
+    _handshake_due = False
+
+    def __new__(cls, sock: Any = None, *args: Any, **kwargs: Any) -> GreenSSLSocket:
+        """Wrap a socket; without one, make what the standard library fills in."""
+        if sock is None:
+            made: GreenSSLSocket = _socket.socket.__new__(cls)
+            return made
+        context = kwargs.pop("_context", None)
+        if context is None:
+            return wrap_socket(sock, *args, **kwargs)
+        created: GreenSSLSocket = cls._create(sock, *args, context=context, **kwargs)
+        return created
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def accept(self) -> tuple[GreenSSLSocket, Any]:
+        """Wait for a connection; return it, as a server-side TLS socket, and the peer's address."""
+        while True:
+            sock, address = GreenSocket.accept(self)
+            try:
+                conn: GreenSSLSocket = type(self)._create(
+                    sock,
+                    server_side=True,
+                    do_handshake_on_connect=False,
+                    suppress_ragged_eofs=self.suppress_ragged_eofs,
+                    context=self.context,
+                )
+            except OSError:
+                # The client is gone already; that is no reason for the next one not to be served.
+                sock.close()
+                continue
+            if not conn._connected:
+                conn.close()
+                continue
+            conn.do_handshake_on_connect = self.do_handshake_on_connect
+            conn._handshake_due = self.do_handshake_on_connect
+            return conn, address
+
+    def _accepted(self, family: int, type_: int, proto: int, fileno: int) -> GreenSocket:
+        return _adopt(GreenSocket, family, type_, proto, fileno)
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Do the TLS handshake. The socket's timeout is for the whole of it."""
+        self._check_connected()
+        self._handshake_due = False
+        retry_ssl(self, self._sslobj.do_handshake)
+
+    def _shake_hands(self) -> None:
+        if self._handshake_due and self._sslobj is not None:
+            self.do_handshake()
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Read at most `len` bytes and return them, or into `buffer` and return how many."""
+        self._shake_hands()
+        return retry_ssl(self, super().read, len, buffer)
+
+    def write(self, data: Any) -> int:
+        """Write what TLS takes of `data`; return how many bytes that was."""
+        self._shake_hands()
+        done: int = retry_ssl(self, super().write, data)
+        return done
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send what is taken of `data`; return how many bytes that was."""
+        if self._sslobj is not None and not flags:
+            self._checkClosed()
+            return self.write(data)
+        return super().send(data, flags)
+
+    def unwrap(self) -> Any:
+        """Say goodbye to the peer and wait for its answer; return the socket, which is plain then."""
+        self._shake_hands()
+        return retry_ssl(self, super().unwrap)
+
+    def verify_client_post_handshake(self) -> None:
+        """Ask a TLS 1.3 client for its certificate."""
+        self._shake_hands()
+        super().verify_client_post_handshake()
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the peer's certificate; see ``ssl.SSLSocket.getpeercert``."""
+        self._shake_hands()
+        return super().getpeercert(binary_form)
+
+    def cipher(self) -> Any:
+        """Return name, protocol and bits of the cipher in use, or None."""
+        self._shake_hands()
+        return super().cipher()
+
+    def version(self) -> Any:
+        """Return the version of TLS in use, or None."""
+        self._shake_hands()
+        return super().version()
+
+    def selected_alpn_protocol(self) -> Any:
+        """Return the protocol that was agreed on, or None."""
+        self._shake_hands()
+        return super().selected_alpn_protocol()
+
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> Any:
+        """Return channel binding data; see ``ssl.SSLSocket.get_channel_binding``."""
+        self._shake_hands()
+        return super().get_channel_binding(cb_type)
+
+    def dup(self) -> Any:
+        """Not possible: the state of TLS cannot be duplicated."""
+        raise NotImplementedError("Can't dup an ssl object")
+
+
+SSLSocket = GreenSSLSocket
+
+
+def _settable(name: str) -> Any:
+    """Return a property of the context that is set past ``ssl.SSLContext``.
+
+    The standard setters look their own class up by name, and after monkey patching that name is ours: they
+    would call themselves.
+    """
+    native = getattr(_ssl._SSLContext, name)  # type: ignore[attr-defined]
+
+    def put(self: Any, value: Any) -> None:
+        if name == "minimum_version" and value == _original.TLSVersion.SSLv3:
+            self.options &= ~_original.OP_NO_SSLv3
+        native.__set__(self, value)
+
+    return getattr(_OriginalContext, name).setter(put)
+
+
+class GreenSSLContext(_OriginalContext):
+    """An ``ssl.SSLContext`` that makes green sockets."""
+
+    __slots__ = ()
+
+    sslsocket_class = GreenSSLSocket
+
+    for _name in ("options", "verify_flags", "verify_mode", "minimum_version", "maximum_version"):
+        if isinstance(getattr(_OriginalContext, _name, None), property):
+            locals()[_name] = _settable(_name)
+    del _name
+
+
+SSLContext = GreenSSLContext
+
+
+def wrap_socket(
+    sock: Any,
+    keyfile: Any = None,
+    certfile: Any = None,
+    server_side: bool = False,
+    cert_reqs: int = _original.CERT_NONE,
+    ssl_version: int | None = None,
+    ca_certs: Any = None,
+    do_handshake_on_connect: bool = True,
+    suppress_ragged_eofs: bool = True,
+    ciphers: str | None = None,
+) -> GreenSSLSocket:
+    """Put TLS over a socket, which is given up for the result. Works with every version of Python.
+
+    :param keyfile: the private key (PEM), if it is not in `certfile`.
+    :param certfile: our certificate (PEM); a server needs one.
+    :param cert_reqs: CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED: whether the peer has to have a certificate
+        that `ca_certs` vouches for. Host names are not compared: use a context for that.
+    :param ssl_version: a protocol constant; by default the best that both sides have.
+    :param ca_certs: a file with certificates to trust (PEM).
+    :param ciphers: an OpenSSL cipher list.
+    """
+    if certfile is None:
+        if server_side:
+            raise ValueError("certfile must be specified for server-side operations")
+        if keyfile is not None:
+            raise ValueError("certfile must be specified")
+    if ssl_version is None or ssl_version == _original.PROTOCOL_TLS:
+        ssl_version = (
+            _original.PROTOCOL_TLS_SERVER if server_side else _original.PROTOCOL_TLS_CLIENT
+        )
+    context = GreenSSLContext(ssl_version)
+    context.check_hostname = False
+    context.verify_mode = _original.VerifyMode(cert_reqs)
+    if ca_certs is not None:
+        context.load_verify_locations(ca_certs)
+    if certfile is not None:
+        context.load_cert_chain(certfile, keyfile)
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
+    made = context.wrap_socket(
+        sock,
+        server_side=server_side,
+        do_handshake_on_connect=do_handshake_on_connect,
+        suppress_ragged_eofs=suppress_ragged_eofs,
+    )
+    assert isinstance(made, GreenSSLSocket)
+    return made
+
+
+_original_create_default_context = _original.create_default_context
+
+
+def create_default_context(*args: Any, **kwargs: Any) -> GreenSSLContext:
+    """As ``ssl.create_default_context``, for green sockets."""
+    context = _original_create_default_context(*args, **kwargs)
+    context.__class__ = GreenSSLContext
+    assert isinstance(context, GreenSSLContext)
+    return context
+
+
+_create_default_https_context = create_default_context
+
+
+def get_server_certificate(
+    addr: tuple[str, int],
+    ssl_version: int = _original.PROTOCOL_TLS_CLIENT,
+    ca_certs: str | None = None,
+    timeout: Any = None,
+) -> str:
+    """Return the certificate (PEM) of the TLS server at `addr`.
+
+    It is checked if `ca_certs` names a file with certificates to trust. `timeout` is in seconds.
+    """
+    from eventlet.green.socket import create_connection
+
+    required = _original.CERT_NONE if ca_certs is None else _original.CERT_REQUIRED
+    sock = create_connection(addr, timeout)
+    try:
+        conn = wrap_socket(sock, cert_reqs=required, ssl_version=ssl_version, ca_certs=ca_certs)
+    except BaseException:
+        sock.close()
+        raise
+    with conn:
+        return _original.DER_cert_to_PEM_cert(conn.getpeercert(True))

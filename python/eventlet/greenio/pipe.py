@@ -1,0 +1,146 @@
+"""Green pipes: file objects over descriptors that may block, such as those of pipes and terminals."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from socket import SocketIO as _fileobject
+from typing import Any
+
+from eventlet import hubs
+from eventlet._core import notify_closing, wait_fileno
+from eventlet.greenio.base import set_nonblocking
+
+__all__ = ["GreenFileIO", "GreenPipe", "_fileobject"]
+
+
+class GreenFileIO(io.FileIO):
+    """A raw file whose operations let other green threads run while they wait.
+
+    The arguments are those of ``io.FileIO``. The descriptor is made non-blocking.
+    """
+
+    def __init__(
+        self,
+        name: Any,
+        mode: str = "r",
+        closefd: bool = True,
+        opener: Callable[[str, int], int] | None = None,
+    ) -> None:
+        super().__init__(name, mode, closefd, opener)
+        hubs.notify_opened(self.fileno())
+        set_nonblocking(self)
+
+    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+        """Return at most `size` bytes, all up to the end if it is negative or None; ``b""`` at the end."""
+        if size is None or size < 0:
+            return self.readall()
+        while True:
+            data = super().read(size)
+            if data is not None:
+                return data
+            self._wait(False)
+
+    def readall(self) -> bytes:
+        """Return everything up to the end."""
+        parts = []
+        while part := self.read(io.DEFAULT_BUFFER_SIZE * 8):
+            parts.append(part)
+        return b"".join(parts)
+
+    def readinto(self, buffer: Any) -> int:  # type: ignore[override]
+        """Read into a writable buffer; return how many bytes, 0 at the end."""
+        while True:
+            count = super().readinto(buffer)
+            if count is not None:
+                return count
+            self._wait(False)
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`; return how many bytes that was."""
+        with memoryview(data) as view, view.cast("B") as rest:
+            done = 0
+            while done < len(rest):
+                count = super().write(rest[done:])
+                if count is None:
+                    self._wait(True)
+                else:
+                    done += count
+            return done
+
+    def close(self) -> None:
+        """Close the file. Green threads that wait for it get `IOClosed`."""
+        if not self.closed:
+            notify_closing(self.fileno())
+        super().close()
+
+    def _wait(self, write: bool) -> None:
+        wait_fileno(self.fileno(), write)
+
+
+def GreenPipe(
+    name: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    closefd: bool = True,
+    opener: Callable[[str, int], int] | None = None,
+) -> Any:
+    """Open a file, as the built-in ``open`` does, whose operations are green.
+
+    :param name: a path, a descriptor, or a file object: its descriptor is duplicated and it is closed.
+    """
+    if hasattr(name, "fileno"):
+        fileno = os.dup(name.fileno())
+        name.close()
+        name = fileno
+    letters = set(mode)
+    if letters - set("axrwb+tU") or len(mode) > len(letters):
+        raise ValueError(f"invalid mode: {mode!r}")
+    text = "b" not in letters
+    if not text and "t" in letters:
+        raise ValueError("can't have text and binary mode at once")
+    if not text and (encoding is not None or errors is not None or newline is not None):
+        raise ValueError("binary mode takes no encoding, errors or newline")
+    if text and buffering == 0:
+        raise ValueError("can't have unbuffered text I/O")
+    raw = GreenFileIO(name, "".join(sorted(letters - set("btU"))), closefd, opener)
+    try:
+        return _wrap(raw, text, buffering, encoding, errors, newline)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _wrap(
+    raw: GreenFileIO,
+    text: bool,
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+) -> Any:
+    if buffering == 0:
+        return raw
+    by_line = buffering == 1 or (buffering < 0 and raw.isatty())
+    size = io.DEFAULT_BUFFER_SIZE if buffering <= 1 else buffering
+    buffered: Any
+    if raw.readable() and raw.writable():
+        # A pipe or a socket has no position, so what is read and what is written have nothing to do with
+        # each other there.
+        if raw.seekable():
+            buffered = io.BufferedRandom(raw, size)
+        else:
+            buffered = io.BufferedRWPair(raw, raw, size)
+    elif raw.writable():
+        buffered = io.BufferedWriter(raw, size)
+    else:
+        buffered = io.BufferedReader(raw, size)
+    if not text:
+        return buffered
+    wrapper = io.TextIOWrapper(buffered, io.text_encoding(encoding), errors, newline, by_line)
+    wrapper.mode = raw.mode  # type: ignore[misc]
+    return wrapper
