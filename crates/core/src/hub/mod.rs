@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_greenlet::Greenlet;
-use eventlet_reactor::{Backend, Poller};
+use eventlet_reactor::{Backend, Event, Poller};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -87,8 +87,14 @@ pub struct Hub {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     greenlet: GilCell<Option<Greenlet>>,
+    /// What a poll has found; kept for its memory, empty between polls.
+    events: GilCell<Vec<Event>>,
     backend: Backend,
     running: AtomicBool,
+    /// Whether it is `greenlet` that runs the loop, and so cannot have ended.
+    alive: AtomicBool,
+    /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
+    lent: AtomicBool,
     stopping: AtomicBool,
     closed: AtomicBool,
     debug_exceptions: AtomicBool,
@@ -122,8 +128,11 @@ impl Hub {
                 inbox,
                 counters: Counters::default(),
                 greenlet: GilCell::new(None),
+                events: GilCell::new(Vec::new()),
                 backend,
                 running: AtomicBool::new(false),
+                alive: AtomicBool::new(false),
+                lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 debug_exceptions: AtomicBool::new(true),
@@ -137,6 +146,7 @@ impl Hub {
     }
 
     /// The greenlet that runs the loop, made anew if the last one has ended.
+    #[inline]
     pub(crate) fn ensure_greenlet(slf: &Bound<'_, Self>) -> PyResult<Greenlet> {
         let py = slf.py();
         let this = slf.get();
@@ -144,7 +154,9 @@ impl Hub {
             .greenlet
             .with(py, |g| g.as_ref().map(|g| g.clone_ref(py)));
         match present {
-            Some(greenlet) if !greenlet.is_dead() => Ok(greenlet),
+            Some(greenlet) if this.alive.load(Ordering::Relaxed) || !greenlet.is_dead() => {
+                Ok(greenlet)
+            }
             dead => Self::renew_greenlet(slf, dead),
         }
     }

@@ -92,11 +92,15 @@ impl Hub {
             adopt(py, greenlet, &hub);
         }
         this.counters.switches.add();
-        match this.scheduler.with(py, |s| s.next_direct(py)) {
-            Direct::To(next) if next.is(greenlet) => Ok(py.None().into_bound(py)),
-            Direct::To(next) => next.switch(py),
-            Direct::Hub => hub.switch(py),
-        }
+        let next = loop {
+            match this.scheduler.with(py, |s| s.next_direct(py)) {
+                Direct::To(next) if next.is(greenlet) => return Ok(py.None().into_bound(py)),
+                Direct::To(next) => break next,
+                Direct::RoundOver if this.turn_in_place(py) => {}
+                Direct::RoundOver | Direct::Hub => break hub,
+            }
+        };
+        next.switch(py)
     }
 
     /// Waits until `fd` is ready in `direction`, after the caller has seen `EAGAIN` there.
