@@ -17,7 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlet import hubs
-from eventlet._core import SocketMethods, init_sockets, notify_adopted, notify_closing
+from eventlet._core import (
+    SocketMethods,
+    init_sockets,
+    notify_adopted,
+    notify_closing,
+    notify_opened,
+)
 
 __all__ = [
     "BUFFER_SIZE",
@@ -102,7 +108,7 @@ class GreenSocket(SocketMethods, _Socket):
         _init(self, family, type, proto, fileno)
         if set_nonblocking and (fileno is not None or not _SOCK_NONBLOCK):
             _set_base_timeout(self, 0.0)
-        hubs.get_hub().mark_as_reopened(self.fileno())
+        notify_opened(self.fileno())
 
     def _stand_for(self, original: Any, set_nonblocking_: bool) -> None:
         fileno = original.fileno()

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from socket import SocketIO as _fileobject
 from typing import Any
 
-from eventlet import hubs
-from eventlet._core import notify_closing, wait_fileno
+from eventlet._core import notify_closing, notify_opened, wait_fileno
 from eventlet.greenio.base import set_nonblocking
 
 __all__ = ["GreenFileIO", "GreenPipe", "_fileobject"]
@@ -29,7 +28,7 @@ class GreenFileIO(io.FileIO):
         opener: Callable[[str, int], int] | None = None,
     ) -> None:
         super().__init__(name, mode, closefd, opener)
-        hubs.notify_opened(self.fileno())
+        notify_opened(self.fileno())
         set_nonblocking(self)
 
     def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
@@ -68,6 +67,12 @@ class GreenFileIO(io.FileIO):
                 else:
                     done += count
             return done
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut the file to `size` bytes, by default to the present position, and go there."""
+        size = super().truncate(size)
+        self.seek(size)
+        return size
 
     def close(self) -> None:
         """Close the file. Green threads that wait for it get `IOClosed`."""

@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyCFunction, PyType};
 use pyo3::{ffi, intern};
 
 use crate::errors;
@@ -188,6 +188,20 @@ pub fn init_sockets(
         DIRECT.store(true, Ordering::Relaxed);
     }
     Ok(same)
+}
+
+/// Notes that a socket has just been opened as `fileno`: what is known of the number is out of date.
+///
+/// A `mark_as_reopened` that somebody has put in place of the hub's own is called as well.
+#[pyfunction]
+pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
+    let hub = hub::current(py)?;
+    hub::closing(py, fileno);
+    let method = hub.getattr(intern!(py, "mark_as_reopened"))?;
+    if method.is_instance_of::<PyCFunction>() {
+        return Ok(());
+    }
+    method.call1((fileno,)).map(drop)
 }
 
 /// Notes that a green socket stands for another one from now on, whose descriptor is `fileno`.
