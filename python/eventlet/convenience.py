@@ -195,12 +195,11 @@ def _accept(sock: Any) -> Any:
                 raise
             if not pause:
                 now = time.strftime("%H:%M:%S")
-                print(
+                sys.stderr.write(
                     f"{now} eventlet.serve: cannot accept connections: {error}. "
-                    "Trying again until it works.",
-                    file=sys.stderr,
-                    flush=True,
+                    "Trying again until it works.\n"
                 )
+                sys.stderr.flush()
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         sleep(pause)
 

@@ -114,38 +114,25 @@ def GreenPipe(
         raise ValueError("can't have unbuffered text I/O")
     raw = GreenFileIO(name, "".join(sorted(letters - set("btU"))), closefd, opener)
     try:
-        return _wrap(raw, text, buffering, encoding, errors, newline)
+        buffered = _buffered(raw, buffering)
+        if not text:
+            return buffered
+        by_line = buffering == 1 or (buffering < 0 and raw.isatty())
+        encoding = io.text_encoding(encoding)
+        wrapper = io.TextIOWrapper(buffered, encoding, errors, newline, by_line)
+        wrapper.mode = mode  # type: ignore[misc]
+        return wrapper
     except BaseException:
         raw.close()
         raise
 
 
-def _wrap(
-    raw: GreenFileIO,
-    text: bool,
-    buffering: int,
-    encoding: str | None,
-    errors: str | None,
-    newline: str | None,
-) -> Any:
+def _buffered(raw: GreenFileIO, buffering: int) -> Any:
     if buffering == 0:
         return raw
-    by_line = buffering == 1 or (buffering < 0 and raw.isatty())
     size = io.DEFAULT_BUFFER_SIZE if buffering <= 1 else buffering
-    buffered: Any
     if raw.readable() and raw.writable():
         # A pipe or a socket has no position, so what is read and what is written have nothing to do with
         # each other there.
-        if raw.seekable():
-            buffered = io.BufferedRandom(raw, size)
-        else:
-            buffered = io.BufferedRWPair(raw, raw, size)
-    elif raw.writable():
-        buffered = io.BufferedWriter(raw, size)
-    else:
-        buffered = io.BufferedReader(raw, size)
-    if not text:
-        return buffered
-    wrapper = io.TextIOWrapper(buffered, io.text_encoding(encoding), errors, newline, by_line)
-    wrapper.mode = raw.mode  # type: ignore[misc]
-    return wrapper
+        return io.BufferedRandom(raw, size) if raw.seekable() else io.BufferedRWPair(raw, raw, size)
+    return io.BufferedWriter(raw, size) if raw.writable() else io.BufferedReader(raw, size)

@@ -198,7 +198,7 @@ pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
     let hub = hub::current(py)?;
     hub::closing(py, fileno);
     let method = hub.getattr(intern!(py, "mark_as_reopened"))?;
-    if method.is_instance_of::<PyCFunction>() {
+    if method.is_instance_of::<PyCFunction>() && method.getattr(intern!(py, "__self__"))?.is(&hub) {
         return Ok(());
     }
     method.call1((fileno,)).map(drop)
