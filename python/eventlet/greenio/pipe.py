@@ -1,4 +1,4 @@
-"""Green pipes: file objects over descriptors that may block, such as those of pipes and terminals."""
+"""Green pipes: file objects over descriptors that may block, of pipes and terminals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GreenFileIO(io.FileIO):
         set_nonblocking(self)
 
     def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
-        """Return at most `size` bytes, all up to the end if it is negative or None; ``b""`` at the end."""
+        """Return at most `size` bytes, or all up to the end if it is None or negative."""
         if size is None or size < 0:
             return self.readall()
         while True:
@@ -96,7 +96,8 @@ def GreenPipe(
 ) -> Any:
     """Open a file, as the built-in ``open`` does, whose operations are green.
 
-    :param name: a path, a descriptor, or a file object: its descriptor is duplicated and it is closed.
+    :param name: a path, a descriptor, or a file object: its descriptor is duplicated and it is
+        closed.
     """
     if hasattr(name, "fileno"):
         fileno = os.dup(name.fileno())
@@ -132,7 +133,7 @@ def _buffered(raw: GreenFileIO, buffering: int) -> Any:
         return raw
     size = io.DEFAULT_BUFFER_SIZE if buffering <= 1 else buffering
     if raw.readable() and raw.writable():
-        # A pipe or a socket has no position, so what is read and what is written have nothing to do with
-        # each other there.
+        # A pipe or a socket has no position, so what is read and what is written have nothing to do
+        # with each other there.
         return io.BufferedRandom(raw, size) if raw.seekable() else io.BufferedRWPair(raw, raw, size)
     return io.BufferedWriter(raw, size) if raw.writable() else io.BufferedReader(raw, size)

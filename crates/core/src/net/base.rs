@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::limit::{Limit, is_non_blocking};
 use super::fd;
+use super::limit::{Limit, is_non_blocking};
 use crate::hub::io::Direction;
 
 /// `_socket.socket`.

@@ -25,7 +25,9 @@ thread_local! {
 /// The errno of the system call that just failed.
 #[inline]
 pub fn errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
 }
 
 /// `recv(2)` into memory of ours; never blocks.

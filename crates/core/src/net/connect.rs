@@ -58,10 +58,7 @@ fn is_numeric(host: &str) -> bool {
 }
 
 /// Connects. Returns 0, or the errno of the failure.
-pub fn connect(
-    socket: &Bound<'_, PyAny>,
-    address: &Bound<'_, PyAny>,
-) -> PyResult<c_int> {
+pub fn connect(socket: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<c_int> {
     let py = socket.py();
     let address = resolved(socket, address)?;
     let args = PyTuple::new(py, [address])?;
@@ -69,8 +66,7 @@ pub fn connect(
     let mut pause = FIRST_PAUSE;
     loop {
         let fd = fd::of(socket)?;
-        let code: c_int =
-            base::call(socket, intern!(py, "connect_ex"), &args, None)?.extract()?;
+        let code: c_int = base::call(socket, intern!(py, "connect_ex"), &args, None)?.extract()?;
         match code {
             0 | libc::EISCONN => return Ok(0),
             libc::EINTR => py.check_signals()?,
@@ -134,8 +130,7 @@ fn state(fd: RawFd) -> Result<bool, c_int> {
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: the storage is as long as `length` says.
-    let status =
-        unsafe { libc::getpeername(fd, (&raw mut storage).cast(), &raw mut length) };
+    let status = unsafe { libc::getpeername(fd, (&raw mut storage).cast(), &raw mut length) };
     if status == 0 {
         return Ok(true);
     }

@@ -25,7 +25,7 @@ struct Head {
     object: ffi::PyObject,
     fd: c_int,
     family: c_int,
-    kind: c_int,
+    socktype: c_int,
     protocol: c_int,
 }
 
@@ -33,7 +33,7 @@ struct Head {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     pub family: c_int,
-    pub kind: c_int,
+    pub socktype: c_int,
     pub protocol: c_int,
 }
 
@@ -131,13 +131,13 @@ pub fn kind(socket: &Bound<'_, PyAny>) -> PyResult<Kind> {
     if let Some(head) = head(&owner) {
         return Ok(Kind {
             family: head.family,
-            kind: head.kind,
+            socktype: head.socktype,
             protocol: head.protocol,
         });
     }
     Ok(Kind {
         family: owner.getattr(intern!(py, "family"))?.extract()?,
-        kind: owner.getattr(intern!(py, "type"))?.extract()?,
+        socktype: owner.getattr(intern!(py, "type"))?.extract()?,
         protocol: owner.getattr(intern!(py, "proto"))?.extract()?,
     })
 }
@@ -164,7 +164,7 @@ pub fn init_sockets(
         probe.call_method0(intern!(py, "fileno"))?.extract()?,
         Kind {
             family: probe.getattr(intern!(py, "family"))?.extract()?,
-            kind: probe.getattr(intern!(py, "type"))?.extract()?,
+            socktype: probe.getattr(intern!(py, "type"))?.extract()?,
             protocol: probe.getattr(intern!(py, "proto"))?.extract()?,
         },
     );
@@ -178,7 +178,7 @@ pub fn init_sockets(
         head.fd,
         Kind {
             family: head.family,
-            kind: head.kind,
+            socktype: head.socktype,
             protocol: head.protocol,
         },
     );
@@ -209,7 +209,8 @@ pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
 /// Nobody may have told us of it so far, so what is known of the number may be about an earlier owner.
 #[pyfunction]
 pub fn notify_adopted(py: Python<'_>, fileno: RawFd) {
-    let waited = hub::existing(py).is_some_and(|hub| hub.get().io.with(py, |io| io.is_waited(fileno)));
+    let waited =
+        hub::existing(py).is_some_and(|hub| hub.get().io.with(py, |io| io.is_waited(fileno)));
     if !waited {
         hub::io::next_generation(py, fileno);
     }

@@ -214,9 +214,7 @@ impl SocketMethods {
     }
 
     /// Waits for a connection; returns a green socket and the peer's address.
-    fn accept<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    fn accept<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let py = slf.py();
         let (taken, address) = take_connection(slf)?;
         let kind = fd::kind(slf.as_any())?;
@@ -225,7 +223,7 @@ impl SocketMethods {
             intern!(py, "_accepted"),
             (
                 kind.family,
-                kind.kind,
+                kind.socktype,
                 kind.protocol,
                 taken.into_raw_fd(),
             ),
@@ -295,9 +293,7 @@ fn wait_if_empty(socket: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> PyResu
     Limit::new().wait_untried(socket, fd::of(socket)?, Direction::Read)
 }
 
-fn take_connection(
-    slf: &Bound<'_, SocketMethods>,
-) -> PyResult<(std::os::fd::OwnedFd, Option<Py<PyAny>>)> {
+fn take_connection(slf: &Bound<'_, SocketMethods>) -> PyResult<address::Taken> {
     let socket = slf.as_any();
     let mut limit = Limit::new();
     loop {
