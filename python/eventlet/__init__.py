@@ -28,9 +28,18 @@ from eventlet.timeout import Timeout, is_timeout, with_timeout, wrap_is_timeout
 
 if TYPE_CHECKING:
     from eventlet.convenience import StopServe, connect, listen, serve, wrap_ssl
+    from eventlet.greenpool import GreenPile, GreenPool
+    from eventlet.queue import Queue
+    from eventlet.semaphore import BoundedSemaphore, CappedSemaphore, Semaphore
 
 #: Names that live in a module which is imported on first use.
 _LAZY = {
+    "BoundedSemaphore": "eventlet.semaphore",
+    "CappedSemaphore": "eventlet.semaphore",
+    "GreenPile": "eventlet.greenpool",
+    "GreenPool": "eventlet.greenpool",
+    "Queue": "eventlet.queue",
+    "Semaphore": "eventlet.semaphore",
     "StopServe": "eventlet.convenience",
     "connect": "eventlet.convenience",
     "listen": "eventlet.convenience",
@@ -45,16 +54,25 @@ _MODULES = frozenset(
         "event",
         "green",
         "greenio",
+        "greenpool",
         "greenthread",
         "hubs",
+        "queue",
+        "semaphore",
         "support",
         "timeout",
     }
 )
 
 __all__ = [
+    "BoundedSemaphore",
+    "CappedSemaphore",
     "Event",
+    "GreenPile",
+    "GreenPool",
     "GreenThread",
+    "Queue",
+    "Semaphore",
     "StopServe",
     "Timeout",
     "__version__",

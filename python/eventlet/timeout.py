@@ -122,7 +122,7 @@ def with_timeout(
 def wrap_is_timeout(base: Any) -> Any:
     """Give an exception class, or the exceptions that a function returns, the attribute ``is_timeout``."""
     if inspect.isclass(base):
-        base.is_timeout = property(lambda _: True)
+        setattr(base, "is_timeout", property(lambda _: True))  # noqa: B010
         return base
 
     @functools.wraps(base)

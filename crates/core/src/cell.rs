@@ -65,11 +65,6 @@ impl<T> GilCell<T> {
         // is clear.
         Some(f(unsafe { &*self.value.get() }))
     }
-
-    /// Exclusive access needs no GIL.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<T> GilCell<T> {

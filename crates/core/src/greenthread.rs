@@ -13,11 +13,11 @@ use std::collections::VecDeque;
 
 use eventlet_greenlet::{self as greenlet, Greenlet};
 use eventlet_reactor::TimerKey;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use crate::cell::GilCell;
@@ -42,6 +42,56 @@ impl Call {
     }
 }
 
+/// What came of a green thread.
+enum Outcome {
+    Value(Py<PyAny>),
+    /// The exception with the traceback that it ended with: each `raise` of it would make that longer.
+    Failure(Py<PyBaseException>, Option<Py<PyTraceback>>),
+}
+
+impl Outcome {
+    fn new(py: Python<'_>, result: PyResult<Py<PyAny>>) -> Self {
+        match result {
+            Ok(value) => Self::Value(value),
+            Err(error) => {
+                let traceback = error.traceback(py).map(Bound::unbind);
+                Self::Failure(error.into_value(py), traceback)
+            }
+        }
+    }
+
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(value.clone_ref(py)),
+            Self::Failure(error, traceback) => Self::Failure(
+                error.clone_ref(py),
+                traceback.as_ref().map(|traceback| traceback.clone_ref(py)),
+            ),
+        }
+    }
+
+    fn deliver(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Failure(error, traceback) => {
+                let error = error.into_bound(py);
+                error.setattr(intern!(py, "__traceback__"), traceback)?;
+                Err(PyErr::from_value(error.into_any()))
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Value(value) => visit.call(value),
+            Self::Failure(error, traceback) => {
+                visit.call(error)?;
+                visit.call(traceback)
+            }
+        }
+    }
+}
+
 /// What a green thread runs, and what came of it.
 #[pyclass(frozen, weakref, module = "eventlet._core")]
 pub struct Body {
@@ -56,7 +106,7 @@ struct State {
     guard: Option<Greenlet>,
     /// Its start, if that is still to come.
     timer: Option<TimerKey>,
-    outcome: Option<PyResult<Py<PyAny>>>,
+    outcome: Option<Outcome>,
     waiters: Waiters,
     links: VecDeque<Call>,
 }
@@ -106,22 +156,11 @@ impl Body {
         };
         let fatal = match &result {
             Ok(_) => None,
-            Err(error)
-                if error.is_instance_of::<PyKeyboardInterrupt>(py)
-                    || error.is_instance_of::<PySystemExit>(py) =>
-            {
-                Some(error.clone_ref(py))
-            }
-            Err(error) => {
-                if !error.matches(py, greenlet::greenlet_exit(py))? {
-                    report(slf.get().hub.bind(py), error);
-                }
-                None
-            }
+            Err(error) => uncaught(slf.get().hub.bind(py), error),
         };
         let green_thread = Greenlet::current(py)?;
-        Self::finish(slf, green_thread.bind(py), result);
-        fatal.map_or(Ok(()), Err)
+        let in_link = Self::finish(slf, green_thread.bind(py), result);
+        fatal.or(in_link).map_or(Ok(()), Err)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -132,8 +171,8 @@ impl Body {
                     call.traverse(&visit)?;
                 }
                 visit.call(s.guard.as_ref().map(Greenlet::object))?;
-                if let Some(Ok(value)) = &s.outcome {
-                    visit.call(value)?;
+                if let Some(outcome) = &s.outcome {
+                    outcome.traverse(&visit)?;
                 }
                 for link in &s.links {
                     link.traverse(&visit)?;
@@ -166,43 +205,54 @@ impl Body {
     }
 
     /// Keeps the outcome, wakes the waiters and calls the links.
-    fn finish(slf: &Bound<'_, Self>, green_thread: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) {
+    ///
+    /// Returns the exception of a link that ends the program.
+    fn finish(
+        slf: &Bound<'_, Self>,
+        green_thread: &Bound<'_, PyAny>,
+        result: PyResult<Py<PyAny>>,
+    ) -> Option<PyErr> {
         let py = slf.py();
+        let outcome = Outcome::new(py, result);
         let this = slf.get();
         let hub = this.hub.bind(py);
         hub.get().counters.finished.add();
         let (waiters, old) = this.state.with(py, |s| {
-            let old = s.outcome.replace(result);
+            let old = s.outcome.replace(outcome);
             (s.waiters.take(), old)
         });
         drop(old);
         for waiter in waiters {
             waiter.wake(py);
         }
-        // A link may add links; they are called in their turn.
+        let mut fatal = None;
         while let Some(link) = this.state.with(py, |s| s.links.pop_front()) {
             if let Err(error) = call_link(green_thread, &link) {
-                report(hub, &error);
+                fatal = uncaught(hub, &error).or(fatal);
             }
         }
+        fatal
     }
 
     /// Ends a green thread that has not begun, as if it had raised `error` at once.
     ///
-    /// False if it had ended already.
-    fn abandon(slf: &Bound<'_, Self>, green_thread: &Bound<'_, PyAny>, error: PyErr) -> bool {
+    /// Does nothing if it has ended already. Returns the exception of a link that ends the program.
+    fn abandon(
+        slf: &Bound<'_, Self>,
+        green_thread: &Bound<'_, PyAny>,
+        error: PyErr,
+    ) -> Option<PyErr> {
         let py = slf.py();
         let this = slf.get();
-        let (ended, call, timer) = this.state.with(py, |s| {
-            let ended = s.outcome.is_some() || s.call.is_none();
-            (ended, s.call.take(), s.timer.take())
-        });
+        let (ended, call, timer) = this
+            .state
+            .with(py, |s| (s.outcome.is_some(), s.call.take(), s.timer.take()));
         let due = timer.and_then(|key| this.hub.get().scheduler.with(py, |s| s.timers.cancel(key)));
         drop((call, due));
-        if !ended {
-            Self::finish(slf, green_thread, Err(error));
+        if ended {
+            return None;
         }
-        !ended
+        Self::finish(slf, green_thread, Err(error))
     }
 
     /// Waits for the outcome.
@@ -211,13 +261,11 @@ impl Body {
         let this = slf.get();
         let hub = hub::current(py)?;
         loop {
-            let outcome = this.state.with(py, |s| match &s.outcome {
-                Some(Ok(value)) => Some(Ok(value.clone_ref(py))),
-                Some(Err(error)) => Some(Err(error.clone_ref(py))),
-                None => None,
+            let outcome = this.state.with(py, |s| {
+                s.outcome.as_ref().map(|outcome| outcome.clone_ref(py))
             });
             if let Some(outcome) = outcome {
-                return outcome;
+                return outcome.deliver(py);
             }
             let greenlet = Hub::waiting_greenlet(&hub)?;
             let parking = hub.get().park(py, &greenlet, None);
@@ -246,6 +294,21 @@ fn call_link(green_thread: &Bound<'_, PyAny>, link: &Call) -> PyResult<()> {
         .bind(py)
         .call(PyTuple::new(py, args)?, kwargs)
         .map(drop)
+}
+
+/// What becomes of an exception that a green thread or a link has not caught.
+///
+/// The two that end programs are returned, for the main greenlet. `GreenletExit` is nobody's business, and
+/// the rest is reported.
+fn uncaught(hub: &Bound<'_, Hub>, error: &PyErr) -> Option<PyErr> {
+    let py = hub.py();
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
+        return Some(error.clone_ref(py));
+    }
+    if !error.is_instance(py, &greenlet::greenlet_exit(py)) {
+        report(hub, error);
+    }
+    None
 }
 
 /// Shows an exception that ends a green thread, the way the hub is set to.
@@ -405,34 +468,17 @@ fn new_green_thread(
     guard: Option<Greenlet>,
 ) -> PyResult<(Greenlet, Py<Body>)> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = hub.py();
     let class = CLASS.import(py, "eventlet.greenthread", "GreenThread")?;
-    let empty = EMPTY.get_or_init(py, || PyTuple::empty(py).unbind());
     let body = Body::new(hub, call, guard)?;
-    // SAFETY: the class derives from greenlet, whose `tp_new` it inherits and which takes any arguments;
-    // `__init__`, which is skipped, does no more than what follows here.
-    let object = unsafe {
-        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
-        let Some(new) = (*class).tp_new else {
-            return Err(PyTypeError::new_err("GreenThread cannot be instantiated"));
-        };
-        Bound::from_owned_ptr_or_err(py, new(class, empty.as_ptr(), std::ptr::null_mut()))?
-    };
-    object.setattr(intern!(py, "run"), &body)?;
-    object.setattr(intern!(py, "_body"), &body)?;
-    let greenlet = Greenlet::from_object(object)?;
-    prepare(hub, &greenlet)?;
+    let greenlet = Greenlet::of_type(class, body.bind(py), &Hub::ensure_greenlet(hub)?)?;
+    greenlet.bind(py).setattr(intern!(py, "_body"), &body)?;
+    inherit_context(&greenlet, py)?;
     Ok((greenlet, body))
 }
 
-/// Makes the hub the parent, and hands down a copy of the spawner's context variables.
-fn prepare(hub: &Bound<'_, Hub>, greenlet: &Greenlet) -> PyResult<()> {
-    let py = hub.py();
-    let parent = Hub::ensure_greenlet(hub)?;
-    if !greenlet.parent_is(py, &parent) {
-        greenlet.set_parent(py, &parent)?;
-    }
+/// Hands down a copy of the spawner's context variables.
+fn inherit_context(greenlet: &Greenlet, py: Python<'_>) -> PyResult<()> {
     // SAFETY: the GIL is held; a new reference or NULL with an exception comes back.
     let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
     greenlet
@@ -490,7 +536,7 @@ pub fn spawn_n<'py>(
     )?;
     let parent = Hub::ensure_greenlet(&hub)?;
     let greenlet = Greenlet::new(py, body.bind(py).as_any(), &parent)?;
-    prepare(&hub, &greenlet)?;
+    inherit_context(&greenlet, py)?;
     let object = greenlet.bind(py).clone();
     hub.get()
         .scheduler
@@ -598,18 +644,17 @@ pub fn kill(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult<(
     if target.is(&current) {
         return Err(error);
     }
-    let exception = if target.is_started() {
-        error.into_value(py).into_any()
-    } else {
-        if let Some(body) = &body {
-            Body::abandon(body, g, error);
-        }
-        // The greenlet itself dies quietly; what it died of is with the body.
-        greenlet::greenlet_exit(py).call0()?.unbind()
-    };
     if hub.get().is_hub_greenlet(py, &current) {
-        return hub::timer::throw(py, &target, exception);
+        return throw_from_hub(&hub, &target, error);
     }
+    let (exception, fatal) = if target.is_started() {
+        (error, None)
+    } else {
+        // The links run here, where they may wait.
+        let fatal = body.and_then(|body| Body::abandon(&body, g, error));
+        (PyErr::from_type(greenlet::greenlet_exit(py), ()), fatal)
+    };
+    let exception = exception.into_value(py).into_any();
     // The target runs next, and the caller right after it has parked or ended: both go to the front of the
     // round. The throw itself is the hub's, since a green thread that has not begun starts by it.
     let parking = hub.get().park(py, &current, None);
@@ -618,7 +663,30 @@ pub fn kill(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult<(
         s.push_front(Task::Wake(parking.id));
         s.push_front(Task::Throw(target, exception));
     });
-    Hub::wait(&hub, &current, parking).map(drop)
+    Hub::wait(&hub, &current, parking)?;
+    fatal.map_or(Ok(()), Err)
+}
+
+/// Raises `error` in a green thread, from the hub's own greenlet.
+///
+/// One that has not begun dies quietly; what it died of is kept for those who wait for it.
+pub fn throw_from_hub(hub: &Bound<'_, Hub>, target: &Greenlet, error: PyErr) -> PyResult<()> {
+    let py = hub.py();
+    if target.is_dead() {
+        return Ok(());
+    }
+    if target.is_started() {
+        return target.throw(py, error).map(drop);
+    }
+    let green_thread = target.bind(py);
+    let fatal = match find_body(green_thread) {
+        Some(body) => Body::abandon(&body, green_thread, error),
+        None => None,
+    };
+    // It comes back here when it dies, whoever its parent was going to be.
+    target.set_parent(py, &Hub::ensure_greenlet(hub)?)?;
+    target.throw(py, PyErr::from_type(greenlet::greenlet_exit(py), ()))?;
+    fatal.map_or(Ok(()), Err)
 }
 
 /// Kills a green thread if it has not begun to run; does nothing otherwise.

@@ -7,6 +7,7 @@
 //! | [`net`] | sockets |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
+//! | [`wsgi`] | the WSGI server |
 //! | [`arena`] | what makes green threads cheap to start |
 //! | [`cell`] | how state is shared under the GIL |
 //!
@@ -21,6 +22,7 @@ mod hub;
 mod net;
 mod sync;
 mod timeout;
+mod wsgi;
 
 use pyo3::prelude::*;
 
@@ -33,6 +35,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::add_to(module)?;
     greenthread::add_to(module)?;
     net::add_to(module)?;
-    module.add_class::<sync::event::Event>()?;
-    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)
+    sync::add_to(module)?;
+    module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
+    wsgi::add_to(module)?;
+    // PyO3 lists every name there, which says nothing that the stub does not.
+    module.delattr("__all__")
 }

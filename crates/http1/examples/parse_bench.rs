@@ -71,7 +71,7 @@ fn main() {
     });
     println!(
         "head, browser, byte by byte {:7.1} ns a byte",
-        trickled / BROWSER.len() as f64
+        trickled / f64::from(BROWSER.len() as u32)
     );
 
     let mut chunks = Vec::new();

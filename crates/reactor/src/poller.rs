@@ -8,6 +8,9 @@
 //! descriptors by itself; the others hold on to the number, and a descriptor that is opened later
 //! may get the same one.
 //!
+//! After a `fork` the child shares the kernel's object with its parent, and what one does to it
+//! the other sees. The child drops the poller, which touches no registration, and opens another.
+//!
 //! # Edges
 //!
 //! With [`Trigger::Edge`] a descriptor is registered once and never touched again, which is the

@@ -1,5 +1,7 @@
 //! The contract of `Poller`, on every backend of the platform.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;

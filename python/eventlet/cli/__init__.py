@@ -67,7 +67,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from eventlet.cli._version import version_line
 
-        parser.exit(0, version_line() + "\n")
+        print(version_line())
+        parser.exit()
 
 
 def _number(convert: Callable[[str], float], at_least: float, what: str) -> Callable[[str], float]:
@@ -140,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-concurrency",
         metavar="N",
         type=_count,
-        help="serve at most N at a time on each address; the others wait (default: 1024)",
+        default=10_000,
+        help="have at most N connections at a time on each address; further ones wait "
+        "(default: 10000)",
     )
     serve.add_argument(
         "--socket-timeout",

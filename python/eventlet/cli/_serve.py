@@ -51,10 +51,32 @@ def serve(args: argparse.Namespace) -> int:
     sys.path[:] = [here, *(entry for entry in sys.path if entry not in ("", here))]
     # Before anything listens: a client must not be let in to wait for an import.
     app = load_app(args.app)
+    _allow_files(args.max_concurrency * len(addresses))
     with contextlib.ExitStack() as at_end:
         log = _open_log(args, at_end)
         listeners = _listen_all(addresses, args.backlog, at_end)
         return _Service(args, app, log, listeners).run()
+
+
+def _allow_files(connections: int) -> None:
+    """Let so many connections be open, as far as the system allows.
+
+    The usual limit of 1024 is soft: it protects programs that use `select`, not the system, and is
+    meant to be raised by those that know better.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # What the application itself opens comes on top.
+    wanted = connections + 1024
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # Some systems have a lower limit than the one they tell.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_log(args: argparse.Namespace, at_end: contextlib.ExitStack) -> Any:
@@ -153,6 +175,9 @@ class _Service:
                 # A bare True would be "for ever", and so would 0 seconds read as a number.
                 keepalive=args.keep_alive or False,
                 socket_timeout=args.socket_timeout or None,
+                # What the application yields leaves at once, as WSGI has it: a stream of events
+                # that waits for 4 KiB to come together is of no use.
+                minimum_chunk_size=0,
                 debug=args.debug,
             )
             if not self._signalled:
@@ -182,6 +207,9 @@ class _Service:
             return
         self._say(f"eventlet: stopping when the running requests end ({seconds:g} s at most)")
         if not self._wait(until=lambda: not self._running, seconds=seconds - moment):
+            # Told a second time, a server waits no longer.
+            for server in list(self._running):
+                server.kill()
             print(
                 f"eventlet: requests still running after {seconds:g} s were cut off",
                 file=sys.stderr,

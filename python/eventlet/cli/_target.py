@@ -111,7 +111,8 @@ def _candidates(owner: Any) -> str:
 
 def _call(factory: Any, target: str) -> Any:
     if not callable(factory):
-        raise CommandError(f"{target!r}: a {type(factory).__name__} cannot be called")
+        kind = type(factory).__name__
+        raise CommandError(f"{target!r}: what it names is of type {kind}: it cannot be called")
     try:
         return factory()
     except (Exception, SystemExit) as error:
@@ -129,8 +130,8 @@ def _failed(doing: str, error: BaseException) -> CommandError:
 def _check_wsgi(app: Any, target: str) -> None:
     """Refuse what the server could only answer with errors; when in doubt, let it be."""
     if not callable(app):
-        article = "None" if app is None else f"a {type(app).__name__}"
-        raise CommandError(f"{target!r} is {article}, not a WSGI application: it cannot be called")
+        kind = type(app).__name__
+        raise CommandError(f"{target!r} is of type {kind}, not a WSGI application")
     called = app if inspect.isroutine(app) or inspect.isclass(app) else type(app).__call__
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(called):
         raise CommandError(f"{target!r} is asynchronous (ASGI?): a WSGI application is needed")

@@ -120,6 +120,8 @@ struct Descriptor {
     mode: Mode,
     generation: u32,
     serial: u32,
+    /// Directions whose readiness was reported while nobody waited.
+    missed: Interest,
     read: VecDeque<Waiter>,
     write: VecDeque<Waiter>,
 }
@@ -130,6 +132,7 @@ impl Descriptor {
             mode: Mode::Unregistered,
             generation: 0,
             serial: 0,
+            missed: Interest::NONE,
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -244,6 +247,8 @@ impl Io {
             entry.mode = Mode::Unregistered;
             entry.generation = generation;
         }
+        // Whoever waits has found nothing there just now, so what was reported before is stale.
+        entry.missed = entry.missed.remove(direction.interest());
         let (interest, trigger, wanted) = if entry.is_level() {
             let interest = entry.interest();
             (interest, Trigger::Level, Mode::Level(interest))
@@ -326,6 +331,27 @@ impl Io {
         self.serial = serial;
         self.poller = poller;
         result
+    }
+
+    /// Registers a handler that has read all there was, but has not gone on until `EAGAIN`.
+    ///
+    /// False if more has come meanwhile: nothing is registered, and the handler should try again.
+    pub fn wait_handler(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        handler: Arc<dyn Ready>,
+        generation: u32,
+    ) -> Result<bool, (Refused, Waiter)> {
+        if let Some(entry) = self.existing(fd)
+            && entry.generation == generation
+            && entry.missed.contains(direction.interest())
+        {
+            entry.missed = entry.missed.remove(direction.interest());
+            return Ok(false);
+        }
+        self.wait(fd, direction, Waiter::Handler(handler), generation)
+            .map(|()| true)
     }
 
     /// Takes back the wait of a parked green thread.
@@ -451,7 +477,7 @@ impl Io {
                     let waiter = waiter.clone_ref(py);
                     tell(waiter, direction);
                 }
-                None => {}
+                None => entry.missed = entry.missed.union(direction.interest()),
             }
         }
     }
@@ -478,6 +504,7 @@ impl Io {
             }
             entry.mode = Mode::Unregistered;
             entry.serial = 0;
+            entry.missed = Interest::NONE;
         }
         self.poller = poller;
         released

@@ -79,7 +79,7 @@ impl Counter {
 ///
 /// `Hub(backend=None)`: `backend` is `"epoll"`, `"poll"`, `"select"` or `"kqueue"`; by default the best that
 /// the platform has. Programs do not make hubs: `eventlet.hubs.get_hub()` answers the thread's own.
-#[pyclass(frozen, subclass, dict, weakref, module = "eventlet._core")]
+#[pyclass(frozen, subclass, weakref, module = "eventlet._core")]
 pub struct Hub {
     pub(crate) scheduler: GilCell<Scheduler>,
     pub(crate) io: GilCell<Io>,

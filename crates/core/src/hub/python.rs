@@ -424,10 +424,8 @@ impl Hub {
     fn __clear__(&self, py: Python<'_>) {
         let greenlet = self.greenlet.take(py);
         let scheduled = self.scheduler.with(py, |s| {
-            let timers = std::mem::replace(
-                &mut s.timers,
-                eventlet_reactor::TimerQueue::new(clock::now()),
-            );
+            let mut timers = Vec::new();
+            s.timers.drain(&mut timers);
             (s.clear(), timers)
         });
         let waiting = self.io.with(py, super::io::Io::clear);

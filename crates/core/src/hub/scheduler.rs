@@ -113,6 +113,13 @@ impl Scheduler {
         }
     }
 
+    /// As [`wake`](Self::wake), as the very next one of the current round.
+    pub fn wake_front(&mut self, id: ParkId, wake: Wake) {
+        if self.parks.mark(id, wake) {
+            self.round.push_front(Task::Wake(id));
+        }
+    }
+
     /// Sets a deadline for a wait.
     #[inline]
     pub fn expire_at(&mut self, deadline: u64, id: ParkId) -> TimerKey {

@@ -16,7 +16,7 @@ use crate::clock;
 ///
 /// `Timer(seconds, cb, *args, **kw)` describes the call and schedules nothing; `schedule()` or
 /// `hub.add_timer(timer)` does. `called` is true once it has run or was cancelled, `pending` the opposite.
-#[pyclass(frozen, subclass, weakref, dict, module = "eventlet.hubs.timer")]
+#[pyclass(frozen, subclass, weakref, module = "eventlet.hubs.timer")]
 pub struct Timer {
     seconds: f64,
     state: GilCell<State>,

@@ -13,7 +13,7 @@ use super::park::Wake;
 use super::scheduler::Task;
 use super::timer::{self, Timer};
 use super::{Hub, wait};
-use crate::{clock, errors};
+use crate::{clock, errors, greenthread};
 
 impl Hub {
     /// Turns until told to stop.
@@ -75,7 +75,7 @@ impl Hub {
         this.counters.polls.add();
         let idle = this.scheduler.with(py, |s| s.is_idle()) && this.inbox.is_empty();
         let result = if idle {
-            let deadline = this.scheduler.with(py, |s| s.timers.next_deadline());
+            let deadline = this.scheduler.with(py, |s| s.timers.next_wakeup());
             let timeout = deadline.map(|deadline| clock::until(clock::now(), deadline));
             // Nobody of this thread can run meanwhile, and other threads do not touch the table.
             let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
@@ -152,7 +152,8 @@ impl Hub {
             }
             Task::Throw(greenlet, exception) => {
                 this.counters.switches.add();
-                timer::throw(py, &greenlet, exception)
+                let error = timer::error_from(exception.into_bound(py));
+                greenthread::throw_from_hub(slf, &greenlet, error)
             }
             Task::Fire(timer) => Timer::fire(timer.bind(py)),
             Task::Call(function) => function.bind(py).call0().map(drop),

@@ -1,4 +1,28 @@
 //! Primitives that green threads wait on.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`waiters`] | a line of green threads, of any hub |
+//! | [`event`] | one value for everybody who waits |
+//! | [`semaphore`] | units that are taken and given back; locks |
+//! | [`queue`] | items that some put in and others get out |
 
+mod args;
 pub mod event;
+pub mod queue;
+pub mod semaphore;
 pub mod waiters;
+
+use pyo3::prelude::*;
+
+/// Adds the classes to the module.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<event::Event>()?;
+    module.add_class::<semaphore::Semaphore>()?;
+    module.add_class::<semaphore::BoundedSemaphore>()?;
+    module.add_class::<semaphore::Lock>()?;
+    module.add_class::<queue::LightQueue>()?;
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<queue::LifoQueue>()?;
+    module.add_class::<queue::PriorityQueue>()
+}

@@ -68,7 +68,10 @@ impl Trailers {
                 (State::Value, b'\r') => State::ValueLf,
                 (State::Value, _) => return Err(RequestError::InvalidFieldValue),
                 (State::ValueLf, b'\n') => State::Start,
-                (State::EndLf, b'\n') => return Ok((at + 1, true)),
+                (State::EndLf, b'\n') => {
+                    self.count_line_end(limits)?;
+                    return Ok((at + 1, true));
+                }
                 (State::ValueLf | State::EndLf, _) => return Err(RequestError::BareCr),
             };
             at += 1;

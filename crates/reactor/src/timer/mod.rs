@@ -136,10 +136,11 @@ impl<T> TimerQueue<T> {
     /// When to call [`TimerQueue::expire`] next: the earliest deadline, or the time of one that
     /// was cancelled in the meantime and came before it.
     ///
-    /// Never late. It may be early, so that a sleep ends with nothing to do, but no more than once
-    /// for all the timers cancelled during that sleep. In exchange it costs a few instructions on
-    /// every turn of a loop, also where each turn cancels the earliest of many timers, as a server
-    /// does whose idle connections time out.
+    /// Never late. It may be early, and a sleep end with nothing to do, at the deadline of a timer
+    /// that was cancelled while it came first; a handful of such times is remembered at most,
+    /// however many timers are cancelled. In exchange it costs a few instructions on every turn of
+    /// a loop, also where each turn cancels the earliest of many timers, as in a server whose idle
+    /// connections time out.
     #[inline]
     pub fn next_wakeup(&mut self) -> Option<u64> {
         self.wheel.earliest_bound(&self.nodes)
@@ -156,6 +157,7 @@ impl<T> TimerQueue<T> {
 
     /// Turns the wheel to `now`.
     fn turn(&mut self, now: u64, out: &mut Vec<T>) {
+        // The wheel does not turn back.
         let now = now.max(self.wheel.now());
         let target = tick(now);
         while let Some(first) = self.wheel.first().filter(|first| first.start <= target) {

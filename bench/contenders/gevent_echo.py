@@ -1,0 +1,21 @@
+"""TCP echo with gevent: StreamServer, a greenlet for each connection."""
+
+import argparse
+from socket import socket
+
+from gevent.server import StreamServer
+
+
+def handle(conn: socket, address: tuple) -> None:
+    """Send back what comes in."""
+    try:
+        while data := conn.recv(65536):
+            conn.sendall(data)
+    except ConnectionError:
+        pass
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    StreamServer(("127.0.0.1", parser.parse_args().port), handle, backlog=2048).serve_forever()

@@ -1,0 +1,1 @@
+"""The benchmark suite's harness: peers, workloads, rounds, report."""

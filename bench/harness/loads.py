@@ -1,0 +1,151 @@
+"""What is done to the contenders: one function for each kind of workload."""
+
+import http.client
+import socket
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.model import BENCH, Context, Failed, Figures
+from harness.process import HOST, figures, free_port, run, serving
+
+BODY = b"Hello, world!"
+WARM_CONNECTIONS = 200
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def in_process(context: Context) -> Figures:
+    """A program that measures itself."""
+    settings = context.settings
+    command = context.filled(seconds=settings.seconds)
+    return figures(run(command, settings.server_cpu, 120 + 20 * settings.seconds))
+
+
+def import_time(context: Context) -> Figures:
+    """What importing a module adds to the start of the interpreter."""
+    settings = context.settings
+    python, module = context.command
+    count = f"import sys; a = set(sys.modules); import {module}; print(len(set(sys.modules) - a))"
+
+    def once(code: str) -> float:
+        began = time.perf_counter()
+        run([python, "-c", code], settings.server_cpu, 60)
+        return time.perf_counter() - began
+
+    modules = int(run([python, "-c", count], settings.server_cpu, 60))
+    bare, full = [], []
+    for _ in range(3 if settings.smoke else 15):
+        bare.append(once("pass"))
+        full.append(once(f"import {module}"))
+    return {
+        "ms": (statistics.median(full) - statistics.median(bare)) * 1e3,
+        "modules": modules,
+    }
+
+
+def check_echo(port: int) -> None:
+    """Does it echo?"""
+    with socket.create_connection((HOST, port), timeout=5) as conn:
+        conn.sendall(b"ping")
+        if conn.recv(16) != b"ping":
+            raise OSError("no echo")
+
+
+def check_http(port: int) -> None:
+    """Does it answer as the application does?"""
+    conn = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        conn.request("GET", "/")
+        response = conn.getresponse()
+        if response.status != 200 or response.read() != BODY:
+            raise OSError(f"unexpected response, status {response.status}")
+    except http.client.HTTPException as error:
+        raise OSError(f"no response: {type(error).__name__}") from None
+    finally:
+        conn.close()
+
+
+def echo(load: Path, connections: int, context: Context) -> Figures:
+    """Messages of 1 KiB over many connections, one in flight on each."""
+    settings = context.settings
+    warmup = 0.1 if settings.smoke else 0.5
+    with serving(context, check_echo) as server:
+        command = [str(load), "--port", str(server.port), "--connections", str(connections)]
+        command += ["--size", "1024", "--seconds", str(settings.seconds), "--warmup", str(warmup)]
+        with server.busy() as busy:
+            found = figures(run(command, settings.client_cpu, 60 + 2 * settings.seconds))
+    return _comparable(found, "messages", busy()) | {"client_cpu": found["client_cpu"] * 100}
+
+
+def http_load(connections: int, context: Context) -> Figures:
+    """Keep-alive requests from wrk."""
+    settings = context.settings
+    seconds = max(1, round(settings.seconds))
+
+    def wrk(seconds: int) -> Figures:
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
+        command += ["-s", str(BENCH / "wrk_json.lua"), f"http://{HOST}:{server.port}/"]
+        return figures(run(command, settings.client_cpu, 60 + 2 * seconds))
+
+    with serving(context, check_http) as server:
+        if not settings.smoke:
+            wrk(1)
+        with server.busy() as busy:
+            found = wrk(seconds)
+    return _comparable(found, "requests", busy())
+
+
+def _comparable(found: Figures, unit: str, busy: float) -> Figures:
+    """The figures that both load generators give."""
+    return {
+        "per_second": found[unit] / found["seconds"],
+        "p50_us": found["p50_us"],
+        "p99_us": found["p99_us"],
+        "server_cpu": busy * 100,
+        "errors": found["errors"],
+    }
+
+
+def _ask(conn: socket.socket) -> None:
+    """One request, and the whole of its response."""
+    conn.sendall(REQUEST)
+    got = b""
+    while not got.endswith(BODY):
+        data = conn.recv(4096)
+        if not data or len(got) > 65_536:
+            raise OSError("the connection was closed")
+        got += data
+
+
+def idle_connections(count: int, context: Context) -> Figures:
+    """Resident memory of a server for each connection that waits for its next request."""
+    count = context.settings.count(count)
+    with serving(context, check_http) as server, ExitStack() as stack:
+
+        def open_connections(many: int) -> list[socket.socket]:
+            conns = []
+            for _ in range(many):
+                conn = socket.create_connection((HOST, server.port), timeout=10)
+                conns.append(stack.enter_context(conn))
+                _ask(conn)
+            time.sleep(0.3)
+            return conns
+
+        try:
+            open_connections(WARM_CONNECTIONS)
+            before = server.resident()
+            conns = open_connections(count)
+            used = server.resident() - before
+        except OSError as error:
+            raise Failed(f"cannot hold {count} connections: {error}") from None
+        errors = 0
+        for conn in conns[:: max(1, count // 100)]:
+            try:
+                _ask(conn)
+            except OSError:
+                errors += 1
+    return {"bytes": used / count, "errors": errors}
+
+
+__all__ = ["echo", "free_port", "http_load", "idle_connections", "import_time", "in_process"]

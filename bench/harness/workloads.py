@@ -1,0 +1,272 @@
+"""The workloads and who takes part in each: one table."""
+
+from dataclasses import replace
+from functools import partial
+
+from harness import loads
+from harness.model import BENCH, OURS, Contender, Context, Figures, Metric, Workload
+
+LABELS = {
+    "gevent": "gevent",
+    "asyncio": "asyncio",
+    "uvloop": "uvloop",
+    "uvloop-protocol": "uvloop protocol (callbacks)",
+    "epoll": "bare epoll loop in Rust",
+    "gevent-pywsgi": "gevent.pywsgi",
+    "gunicorn-gevent": "gunicorn, gevent worker",
+    "gunicorn-gthread": "gunicorn, gthread worker",
+}
+ECHO_LOAD = BENCH / "target" / "release" / "echo-load"
+
+NANOSECONDS = Metric("ns", "time", "ns")
+PER_CONNECTION = Metric("bytes", "each", "bytes")
+RATE = (
+    Metric("p50_us", "p50", "us"),
+    Metric("p99_us", "p99", "us"),
+    Metric("server_cpu", "server's core", "%"),
+)
+MESSAGES = Metric("per_second", "messages", "1/s", lower_is_better=False)
+REQUESTS = Metric("per_second", "requests", "1/s", lower_is_better=False)
+
+
+def contender(key: str, peer: str, *command: str) -> Contender:
+    """A table entry."""
+    return Contender(key, peer, command, LABELS.get(key, ""))
+
+
+def micro(workload: str, *, without: tuple[str, ...] = ()) -> tuple[Contender, ...]:
+    """The contenders of an in-process workload."""
+    options = (workload, "--seconds", "{seconds}", "--count", "{count}")
+    every = (
+        contender(OURS, OURS, "{python}", "eventlet_micro.py", *options),
+        contender("eventlet-0.41", "eventlet-0.41", "{python}", "eventlet_micro.py", *options),
+        contender("gevent", "gevent", "{python}", "gevent_micro.py", *options),
+        contender("asyncio", "asyncio", "{python}", "asyncio_micro.py", *options),
+        contender("uvloop", "uvloop", "{python}", "asyncio_micro.py", *options, "--loop", "uvloop"),
+    )
+    return tuple(each for each in every if each.key not in without)
+
+
+def in_process(count: int, context: Context) -> Figures:
+    """An in-process workload of a given size."""
+    count = context.settings.count(count)
+    return loads.in_process(Context(context.settings, context.filled(count=count)))
+
+
+PORT = ("--port", "{port}")
+UVLOOP = ("--loop", "uvloop")
+ECHO = (
+    contender(OURS, OURS, "{python}", "eventlet_echo.py", *PORT),
+    contender("eventlet-0.41", "eventlet-0.41", "{python}", "eventlet_echo.py", *PORT),
+    contender("gevent", "gevent", "{python}", "gevent_echo.py", *PORT),
+    Contender("asyncio", "asyncio", ("{python}", "asyncio_echo.py", *PORT), "asyncio streams"),
+    Contender(
+        "uvloop", "uvloop", ("{python}", "asyncio_echo.py", *PORT, *UVLOOP), "uvloop streams"
+    ),
+    contender(
+        "uvloop-protocol",
+        "uvloop",
+        *("{python}", "asyncio_echo.py", *PORT, *UVLOOP, "--style", "protocol"),
+    ),
+    contender("epoll", "native", "{native}/epoll-echo", *PORT),
+)
+
+GUNICORN = (
+    *("{python}", "-m", "gunicorn", "--no-control-socket", "--log-level", "warning"),
+    *("--bind", "{bind}", "--workers", "1", "--backlog", "2048", "--keep-alive", "600"),
+    *("--worker-connections", "20000"),
+)
+GUNICORN_GEVENT = (*GUNICORN, "--worker-class", "gevent")
+GRANIAN = (
+    *("{python}", "-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws"),
+    *("--log-level", "error", "--host", "127.0.0.1", *PORT, "wsgi_app:hello"),
+)
+
+
+def wsgi(*extra: str) -> tuple[Contender, ...]:
+    """Both Eventlets' WSGI servers."""
+    command = ("{python}", "eventlet_wsgi.py", *PORT, *extra)
+    return (
+        contender(OURS, OURS, *command),
+        contender("eventlet-0.41", "eventlet-0.41", *command),
+    )
+
+
+HTTP = (
+    *wsgi(),
+    contender("gevent-pywsgi", "gevent", "{python}", "gevent_wsgi.py", *PORT),
+    contender("gunicorn-gevent", "gunicorn", *GUNICORN_GEVENT, "wsgi_app:hello"),
+    contender(
+        "gunicorn-gthread",
+        "gunicorn",
+        *(*GUNICORN, "--worker-class", "gthread", "--threads", "4", "wsgi_app:hello"),
+    ),
+    contender("waitress", "waitress", "{python}", "waitress_wsgi.py", *PORT),
+    contender("granian", "granian", *GRANIAN),
+    contender("fastwsgi", "fastwsgi", "{python}", "fastwsgi_wsgi.py", *PORT),
+    contender("bjoern", "bjoern", "{python}", "bjoern_wsgi.py", *PORT),
+)
+
+
+# Granian otherwise takes in about a thousand connections at a time.
+IDLE = tuple(
+    replace(each, command=(*each.command, "--backpressure", "20000", "--blocking-threads", "4"))
+    if each.key == "granian"
+    else each
+    for each in HTTP
+)
+
+
+def sleepy(connections: int) -> Workload:
+    """A WSGI application that sleeps."""
+    return Workload(
+        f"wsgi-sleep-{connections}",
+        "wsgi-sleep",
+        f"WSGI application that sleeps 10 ms, {connections} connections",
+        f"One process. The sleep allows {connections * 100:,} requests/s.",
+        (REQUESTS, *RATE),
+        (
+            *wsgi("--app", "sleepy"),
+            contender("gunicorn-gevent", "gunicorn", *GUNICORN_GEVENT, "wsgi_app:sleepy"),
+        ),
+        partial(loads.http_load, connections),
+    )
+
+
+def echo(connections: int) -> Workload:
+    """TCP echo."""
+    return Workload(
+        f"echo-{connections}",
+        "echo",
+        f"TCP echo, 1 KiB, {connections} connections",
+        "One message in flight on each connection; every echoed byte is checked.",
+        (MESSAGES, *RATE, Metric("client_cpu", "client's core", "%")),
+        ECHO,
+        partial(loads.echo, ECHO_LOAD, connections),
+    )
+
+
+WORKLOADS = (
+    Workload(
+        "sleep0",
+        "switch",
+        "sleep(0), 1000 green threads",
+        "1000 green threads (or tasks) yield in turn; time of one yield.",
+        (NANOSECONDS,),
+        micro("sleep0"),
+        partial(in_process, 1000),
+    ),
+    Workload(
+        "spawn",
+        "switch",
+        "spawn and wait, batches of 1000",
+        "Spawn 1000 calls of a Python function, then wait for each result; time of one.",
+        (NANOSECONDS,),
+        micro("spawn"),
+        partial(in_process, 1000),
+    ),
+    Workload(
+        "queue",
+        "switch",
+        "Queue round trip between two green threads",
+        "One item goes to and fro over two queues; time of a round trip.",
+        (NANOSECONDS,),
+        micro("queue"),
+        partial(in_process, 1000),
+    ),
+    Workload(
+        "semaphore",
+        "switch",
+        "contended Semaphore",
+        "1000 green threads share a Semaphore(1); the holder does sleep(0) while it holds it;"
+        " time of one acquire, sleep(0) and release.",
+        (NANOSECONDS,),
+        micro("semaphore"),
+        partial(in_process, 1000),
+    ),
+    echo(10),
+    echo(100),
+    echo(1000),
+    Workload(
+        "wsgi",
+        "wsgi",
+        "WSGI hello world, keep-alive, 64 connections, no access log",
+        "wrk -t1 -c64; one worker process, all of it on one core.",
+        (REQUESTS, *RATE),
+        HTTP,
+        partial(loads.http_load, 64),
+    ),
+    Workload(
+        "wsgi-log",
+        "wsgi",
+        "WSGI hello world, the same with an access log to a file",
+        "wrk -t1 -c64; one line for each request.",
+        (REQUESTS, *RATE),
+        wsgi("--log", "{log}"),
+        partial(loads.http_load, 64),
+    ),
+    sleepy(100),
+    sleepy(1000),
+    Workload(
+        "idle-connection",
+        "memory",
+        "memory of an idle keep-alive HTTP connection",
+        "5000 connections that have had one response; growth of the server's resident memory"
+        " (user space), divided by them.",
+        (PER_CONNECTION,),
+        IDLE,
+        partial(loads.idle_connections, 5000),
+        most_rounds=3,
+    ),
+    Workload(
+        "parked",
+        "memory",
+        "memory of a parked green thread",
+        "20000 green threads (or tasks) that wait for one event; growth of resident memory,"
+        " divided by them.",
+        (PER_CONNECTION,),
+        micro("parked"),
+        partial(in_process, 20_000),
+        most_rounds=3,
+    ),
+    Workload(
+        "import",
+        "import",
+        "import eventlet",
+        "Time that the import adds to `python -c pass`, and modules that it adds.",
+        (Metric("ms", "time", "ms", digits=1), Metric("modules", "modules", "")),
+        (
+            contender(OURS, OURS, "{python}", "eventlet"),
+            contender("eventlet-0.41", "eventlet-0.41", "{python}", "eventlet"),
+            contender("gevent", "gevent", "{python}", "gevent"),
+            contender("asyncio", "asyncio", "{python}", "asyncio"),
+            contender("uvloop", "uvloop", "{python}", "uvloop"),
+        ),
+        loads.import_time,
+    ),
+    Workload(
+        "timers",
+        "timers",
+        "1,000,000 live timers: insert and cancel",
+        "Timers an hour away are scheduled, then all are cancelled; their handles are kept in a"
+        " list. Time of one, from Python.",
+        (
+            Metric("insert_ns", "insert", "ns"),
+            Metric("cancel_ns", "cancel", "ns"),
+            Metric("held_mb", "memory with handles", "MB"),
+        ),
+        micro("timers"),
+        partial(in_process, 1_000_000),
+    ),
+    Workload(
+        "timer-memory",
+        "timers",
+        "1,000,000 live timers: memory",
+        "Growth of resident memory when nobody keeps the timers' handles. (gevent's timers live"
+        " no longer than their handles.)",
+        (Metric("mb", "memory", "MB", digits=1),),
+        micro("timer-memory", without=("gevent",)),
+        partial(in_process, 1_000_000),
+        most_rounds=3,
+    ),
+)

@@ -1,0 +1,429 @@
+//! `Semaphore`, `BoundedSemaphore` and `Lock`: units that green threads take and give back.
+//!
+//! # Theory of operation
+//!
+//! The state is a counter and a line of waiters, both in one cell. A unit that is given back while somebody
+//! waits never becomes free: it is *handed* to the first waiter, in the same change of the state that takes
+//! the waiter out of the line. Two things follow. Whoever comes later cannot snatch it, so units are had in
+//! the order in which they were asked for. And a waiter that is no longer in the line when it runs owns a
+//! unit, however it was resumed: if it was killed meanwhile, it hands the unit on, and nothing is lost.
+//!
+//! No change of the state calls Python. So `release` may run anywhere: in a destructor, during a garbage
+//! collection, in a signal handler that interrupts another `release`, in another OS thread. A waiter
+//! remembers its hub, and is woken through that hub's inbox if it is another thread's.
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
+use pyo3::{PyClassInitializer, PyTypeInfo, intern};
+
+use eventlet_greenlet::Greenlet;
+
+use super::args::{Flag, deadline};
+use super::waiters::{self, Waiter, Waiters, wait_in_line};
+use crate::cell::GilCell;
+use crate::errors;
+use crate::hub::{self, Wake};
+
+/// `Semaphore(value=1)`: `value` units that green threads of any OS thread share.
+///
+/// `acquire` takes a unit and waits while there is none; `release` gives one back. As a context manager it
+/// does the one at the beginning and the other at the end. Units are had in the order in which they were
+/// asked for.
+#[pyclass(frozen, subclass, weakref, module = "eventlet.semaphore")]
+pub struct Semaphore {
+    state: GilCell<State>,
+    kind: Kind,
+    /// Whether `with` may skip looking for `acquire` and `release`, as no subclass replaces them.
+    plain: bool,
+}
+
+/// What giving back a unit that nobody has taken means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It adds a unit.
+    Counting,
+    /// It is a mistake: `ValueError`.
+    Bounded,
+    /// It is a mistake: `RuntimeError`.
+    Lock,
+}
+
+struct State {
+    counter: i64,
+    original: i64,
+    waiters: Waiters,
+}
+
+impl State {
+    /// Takes a unit if one is free.
+    #[inline]
+    fn take(&mut self) -> bool {
+        let free = self.counter > 0;
+        if free {
+            self.counter -= 1;
+        }
+        free
+    }
+
+    /// Hands a free unit to the first waiter, who is to be woken after the borrow.
+    #[inline]
+    fn hand(&mut self) -> Option<Waiter> {
+        if self.counter <= 0 {
+            return None;
+        }
+        let waiter = self.waiters.pop();
+        if waiter.is_some() {
+            self.counter -= 1;
+        }
+        waiter
+    }
+}
+
+/// Units as a number, from anything that `int()` understands.
+fn units(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let py = value.py();
+    let number = py
+        .get_type::<PyInt>()
+        .call1((value,))
+        .map_err(|error| match error.is_instance_of::<PyValueError>(py) {
+            true => PyTypeError::new_err(format!("the number of units is an integer: {error}")),
+            false => error,
+        })?
+        .extract::<i64>()?;
+    if number < 0 {
+        return Err(PyValueError::new_err(format!(
+            "there cannot be {number} units, only 0 or more"
+        )));
+    }
+    Ok(number)
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kw))]
+    fn py_new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kw: Option<&Bound<'_, PyDict>>,
+    ) -> Self {
+        Self::new(Kind::Counting, cls.is(Self::type_object(cls.py())))
+    }
+
+    #[pyo3(signature = (value = None))]
+    fn __init__(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let value = value.map_or(Ok(1), units)?;
+        self.state.with(py, |s| {
+            s.counter = value;
+            s.original = value;
+        });
+        Ok(())
+    }
+
+    /// The free units. It may be set, and be negative: so many must be given back before one is free.
+    #[getter]
+    fn counter(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |s| s.counter)
+    }
+
+    #[setter]
+    fn set_counter(&self, py: Python<'_>, value: i64) {
+        self.state.with(py, |s| s.counter = value);
+        self.hand_out(py);
+    }
+
+    /// The free units, less those that are waited for.
+    #[getter]
+    fn balance(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |s| s.counter - s.waiters.len() as i64)
+    }
+
+    /// The green threads that wait, first come first, as a tuple.
+    #[getter]
+    fn _waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        waiters::greenlets(py, self.state.with(py, |s| s.waiters.clone_ref(py)))
+    }
+
+    /// Whether `acquire` would wait.
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.counter <= 0)
+    }
+
+    /// Whether `release` would wait: never. A `CappedSemaphore` may answer otherwise.
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn bounded(&self) -> bool {
+        false
+    }
+
+    /// Takes a unit, waiting for one if necessary. Returns whether it has one.
+    ///
+    /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
+    /// for ever. Raises ValueError for another negative timeout, or for one that comes with `blocking`
+    /// false, and RuntimeError in the hub, which cannot wait.
+    #[pyo3(signature = (blocking = Flag(true), timeout = None))]
+    pub fn acquire(
+        slf: &Bound<'_, Self>,
+        blocking: Flag,
+        #[expect(clippy::float_cmp, reason = "-1 is a mark, not a measure")] timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let timeout = timeout.filter(|&timeout| timeout != -1.0);
+        if let Some(timeout) = timeout {
+            check_timeout(timeout, blocking.0)?;
+        }
+        if slf.get().state.with(slf.py(), State::take) {
+            return Ok(true);
+        }
+        if !blocking.0 {
+            return Ok(false);
+        }
+        Self::wait(slf, timeout)
+    }
+
+    /// Gives a unit back: to the first who waits, or for the next who asks. Returns True.
+    ///
+    /// `blocking` is there for the sake of `CappedSemaphore` and changes nothing.
+    #[pyo3(signature = (blocking = None))]
+    pub fn release(&self, py: Python<'_>, blocking: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let _ = blocking;
+        let kind = self.kind;
+        let waiter = self.state.with(py, |s| {
+            let surplus = match kind {
+                Kind::Counting => false,
+                Kind::Bounded => s.counter >= s.original,
+                Kind::Lock => s.counter > 0,
+            };
+            if surplus {
+                return Err(());
+            }
+            s.counter += 1;
+            Ok(s.hand())
+        });
+        match waiter {
+            Ok(None) => Ok(true),
+            Ok(Some(waiter)) => {
+                waiter.wake(py);
+                Ok(true)
+            }
+            Err(()) => Err(surplus(kind)),
+        }
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.plain {
+            return slf.call_method0(intern!(py, "acquire")).map(drop);
+        }
+        if this.state.with(py, State::take) {
+            return Ok(());
+        }
+        Self::wait(slf, None).map(drop)
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if slf.get().plain {
+            slf.get().release(slf.py(), None)?;
+        } else {
+            slf.call_method0(intern!(slf.py(), "release"))?;
+        }
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (name, counter, waiting) = Self::describe(slf)?;
+        let address = slf.as_ptr();
+        Ok(format!("<{name} at {address:p} c={counter} _w[{waiting}]>"))
+    }
+
+    fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (name, counter, waiting) = Self::describe(slf)?;
+        Ok(format!("<{name} c={counter} _w[{waiting}]>"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state
+            .peek(|s| s.waiters.traverse(&visit))
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |s| s.waiters.take());
+        drop(waiters);
+    }
+}
+
+impl Semaphore {
+    fn new(kind: Kind, plain: bool) -> Self {
+        Self {
+            state: GilCell::new(State {
+                counter: 1,
+                original: 1,
+                waiters: Waiters::default(),
+            }),
+            kind,
+            plain,
+        }
+    }
+
+    fn describe(slf: &Bound<'_, Self>) -> PyResult<(String, i64, usize)> {
+        let name = slf.get_type().name()?.to_string();
+        let (counter, waiting) = slf
+            .get()
+            .state
+            .with(slf.py(), |s| (s.counter, s.waiters.len()));
+        Ok((name, counter, waiting))
+    }
+
+    /// Hands free units to waiters, for as long as there are both.
+    fn hand_out(&self, py: Python<'_>) {
+        while let Some(waiter) = self.state.with(py, State::hand) {
+            waiter.wake(py);
+        }
+    }
+
+    /// Waits for a unit; false if the time is up first.
+    fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
+        let Ok(greenlet) = Greenlet::current(py) else {
+            return Ok(false);
+        };
+        let hub = hub::current(py)?;
+        if hub.get().is_hub_greenlet(py, &greenlet) {
+            return Err(errors::mainloop_error());
+        }
+        let deadline = deadline(timeout);
+        let parking = hub.get().park(py, &greenlet, deadline);
+        let waiter = Waiter {
+            hub: hub.clone().unbind(),
+            id: parking.id,
+        };
+        // Finding the hub may have run Python code, which may have given a unit back.
+        let spare = this.state.with(py, |s| {
+            if s.take() {
+                return Some(waiter);
+            }
+            s.waiters.push(waiter);
+            None
+        });
+        if spare.is_some() {
+            hub.get().unpark(py, parking);
+            return Ok(true);
+        }
+        let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
+            this.state.with(py, |s| s.waiters.rename(&hub, old, new))
+        });
+        if matches!(result, Ok(Wake::Ready)) {
+            return Ok(true);
+        }
+        let left = this.state.with(py, |s| s.waiters.remove(&hub, id));
+        match (result, left) {
+            (Ok(_), None) => Ok(true),
+            (Ok(_), Some(_)) => Ok(false),
+            (Err(error), Some(_)) => Err(error),
+            (Err(error), None) => {
+                // It has been handed a unit that it will not use.
+                this.state.with(py, |s| s.counter += 1);
+                this.hand_out(py);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Refuses what makes no sense as a time limit.
+#[cold]
+fn check_timeout(timeout: f64, blocking: bool) -> PyResult<()> {
+    if timeout < 0.0 {
+        Err(PyValueError::new_err("timeout value must be positive"))
+    } else if blocking {
+        Ok(())
+    } else {
+        Err(PyValueError::new_err(
+            "can't specify a timeout for a non-blocking call",
+        ))
+    }
+}
+
+#[cold]
+fn surplus(kind: Kind) -> PyErr {
+    match kind {
+        Kind::Lock => PyRuntimeError::new_err("release unlocked lock"),
+        _ => PyValueError::new_err("Semaphore released too many times"),
+    }
+}
+
+/// `BoundedSemaphore(value=1)`: a semaphore that notices when it is given more units than were taken.
+///
+/// `release` raises ValueError then, since it is a mistake in the program.
+#[pyclass(frozen, subclass, extends = Semaphore, module = "eventlet.semaphore")]
+pub struct BoundedSemaphore;
+
+#[pymethods]
+impl BoundedSemaphore {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kw))]
+    fn py_new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kw: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let plain = cls.is(Self::type_object(cls.py()));
+        PyClassInitializer::from(Semaphore::new(Kind::Bounded, plain)).add_subclass(Self)
+    }
+
+    /// The units there were at the beginning, and never are more.
+    #[getter]
+    fn original_counter(slf: &Bound<'_, Self>) -> i64 {
+        slf.as_super().get().state.with(slf.py(), |s| s.original)
+    }
+}
+
+/// `Lock()`: what `threading.Lock` is, for green threads of any OS thread.
+///
+/// Releasing one that is not locked raises RuntimeError. Whoever releases it need not be the one who
+/// acquired it.
+#[pyclass(frozen, subclass, extends = Semaphore, module = "eventlet.lock")]
+pub struct Lock;
+
+#[pymethods]
+impl Lock {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kw))]
+    fn py_new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kw: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let plain = cls.is(Self::type_object(cls.py()));
+        PyClassInitializer::from(Semaphore::new(Kind::Lock, plain)).add_subclass(Self)
+    }
+
+    /// In a forked child: unlocks it, whoever holds it.
+    ///
+    /// The green threads of this OS thread live on in the child, so those that wait get their turn. Other
+    /// OS threads do not, so theirs are forgotten.
+    fn _at_fork_reinit(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let this = slf.as_super().get();
+        let all = this.state.with(py, |s| {
+            s.counter = 1;
+            s.waiters.take()
+        });
+        let (mine, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|w| w.hub.get().is_mine());
+        this.state.with(py, |s| {
+            for waiter in mine {
+                s.waiters.push(waiter);
+            }
+        });
+        drop(gone);
+        this.hand_out(py);
+    }
+}

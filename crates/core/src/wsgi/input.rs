@@ -1,0 +1,265 @@
+//! `wsgi.input`: the body of a request as a file to read.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use super::connection::Connection;
+use super::transport::PIECES;
+use crate::cell::GilCell;
+
+/// The most of an unread body that is read and thrown away to keep the connection, in bytes.
+const DISCARD_LIMIT: usize = 1 << 20;
+
+/// The body of a request.
+///
+/// Reading waits for the client, so it belongs into the request's green thread. A client that asked to be
+/// told before it sends (`Expect: 100-continue`) is told on the first read.
+#[pyclass(frozen, weakref, module = "eventlet._core")]
+pub struct Input {
+    connection: Py<Connection>,
+    state: GilCell<State>,
+}
+
+struct State {
+    /// Decoded bytes; those before `start` have been read.
+    decoded: Vec<u8>,
+    start: usize,
+    /// Whether the client waits to be told to go on.
+    expects: bool,
+    continue_headers: Vec<u8>,
+    /// The request is over; there is nothing to read any more.
+    ended: bool,
+    position: u64,
+}
+
+#[pymethods]
+impl Input {
+    /// Reads up to `size` bytes; without it, or if it is negative, all of the body.
+    ///
+    /// Returns fewer bytes only at the end of the body. Raises `ChunkReadError` if the body is malformed,
+    /// TimeoutError if the client takes too long.
+    #[pyo3(signature = (size = None, /))]
+    fn read<'py>(slf: &Bound<'py, Self>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        let wanted = match size {
+            Some(size) if size >= 0 => usize::try_from(size).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        Self::fill(slf, |decoded| decoded.len() >= wanted)?;
+        Ok(slf.get().take(slf.py(), wanted))
+    }
+
+    /// Reads a line, its newline included, or up to `size` bytes of it.
+    #[pyo3(signature = (size = None, /))]
+    fn readline<'py>(slf: &Bound<'py, Self>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        let limit = match size {
+            Some(size) if size >= 0 => usize::try_from(size).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let mut searched = 0;
+        let mut end = None;
+        Self::fill(slf, |decoded| {
+            let found = memchr::memchr(b'\n', &decoded[searched.min(decoded.len())..]);
+            end = found.map(|index| searched + index + 1);
+            searched = decoded.len();
+            end.is_some() || decoded.len() >= limit
+        })?;
+        Ok(slf
+            .get()
+            .take(slf.py(), end.unwrap_or(usize::MAX).min(limit)))
+    }
+
+    /// Reads lines until the end, or until there are `hint` bytes.
+    #[pyo3(signature = (hint = None, /))]
+    fn readlines<'py>(slf: &Bound<'py, Self>, hint: Option<i64>) -> PyResult<Bound<'py, PyList>> {
+        let limit = hint
+            .filter(|hint| *hint > 0)
+            .and_then(|hint| usize::try_from(hint).ok());
+        let lines = PyList::empty(slf.py());
+        let mut total = 0;
+        loop {
+            let line = Self::readline(slf, None)?;
+            if line.as_bytes().is_empty() {
+                return Ok(lines);
+            }
+            total += line.as_bytes().len();
+            lines.append(line)?;
+            if limit.is_some_and(|limit| total >= limit) {
+                return Ok(lines);
+            }
+        }
+    }
+
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let line = Self::readline(slf, None)?;
+        Ok((!line.as_bytes().is_empty()).then_some(line))
+    }
+
+    /// How many bytes of the body have been read.
+    #[getter]
+    fn position(&self, py: Python<'_>) -> u64 {
+        self.state.with(py, |s| s.position)
+    }
+
+    /// The connection as a socket. The server closes it when the application has returned.
+    fn get_socket(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Connection::socket(slf.get().connection.bind(slf.py()))
+    }
+
+    /// Sets headers for the `100 Continue` response: a list of pairs of strings.
+    fn set_hundred_continue_response_headers(
+        &self,
+        py: Python<'_>,
+        headers: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let mut encoded = Vec::new();
+        for (name, value) in headers {
+            eventlet_http1::response::check_header(name.as_bytes(), value.as_bytes())
+                .map_err(|error| PyValueError::new_err(format!("{error}: {name:?}: {value:?}")))?;
+            eventlet_http1::response::encode::header_line(
+                &mut encoded,
+                name.as_bytes(),
+                value.as_bytes(),
+            );
+        }
+        self.state.with(py, |s| s.continue_headers = encoded);
+        Ok(())
+    }
+
+    /// Sends a `100 Continue` response now. It may be sent more than once, with other headers.
+    fn send_hundred_continue_response(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let headers = this.state.with(py, |s| {
+            s.expects = false;
+            std::mem::take(&mut s.continue_headers)
+        });
+        let mut response = b"HTTP/1.1 100 Continue\r\n".to_vec();
+        response.extend_from_slice(&headers);
+        response.extend_from_slice(b"\r\n");
+        let connection = this.connection.get();
+        let timeout = connection.server.get().config.socket_timeout;
+        let pieces: [&[u8]; PIECES] = [&response, b"", b""];
+        connection.transport(py).write(py, timeout, pieces)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)
+    }
+}
+
+impl Input {
+    /// The body of the request that `connection` runs.
+    pub(super) fn new(connection: Py<Connection>, expects: bool) -> Self {
+        Self {
+            connection,
+            state: GilCell::new(State {
+                decoded: Vec::new(),
+                start: 0,
+                expects,
+                continue_headers: Vec::new(),
+                ended: false,
+                position: 0,
+            }),
+        }
+    }
+
+    /// Decodes until `enough` of what has not been read, or the end.
+    fn fill(slf: &Bound<'_, Self>, mut enough: impl FnMut(&[u8]) -> bool) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let connection = this.connection.bind(py);
+        let timeout = connection.get().server.get().config.socket_timeout;
+        loop {
+            let (satisfied, expects) = this.state.with(py, |s| {
+                (s.ended || enough(&s.decoded[s.start..]), s.expects)
+            });
+            if satisfied || connection.get().body_is_finished(py) {
+                return Ok(());
+            }
+            if expects {
+                Self::send_hundred_continue_response(slf)?;
+            }
+            let mut fresh = Vec::new();
+            let more = Connection::read_body(connection, &mut fresh, timeout)?;
+            this.state.with(py, |s| {
+                if s.start > 0 {
+                    s.decoded.drain(..s.start);
+                    s.start = 0;
+                }
+                if s.decoded.is_empty() {
+                    s.decoded = fresh;
+                } else {
+                    s.decoded.extend_from_slice(&fresh);
+                }
+            });
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes up to `count` of the decoded bytes.
+    fn take<'py>(&self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
+        // The bytes leave the state first: making an object may run the garbage collector.
+        let (taken, range) = self.state.with(py, |s| {
+            let end = s.start + count.min(s.decoded.len() - s.start);
+            let range = s.start..end;
+            s.position += range.len() as u64;
+            s.start = 0;
+            (std::mem::take(&mut s.decoded), range)
+        });
+        let bytes = PyBytes::new(py, &taken[range.clone()]);
+        if range.end < taken.len() {
+            self.state.with(py, |s| {
+                s.start = range.end;
+                s.decoded = taken;
+            });
+        }
+        bytes
+    }
+
+    /// False if the client was promised an answer to its `Expect` and got none.
+    pub(super) fn may_continue(&self, py: Python<'_>) -> bool {
+        !self.state.with(py, |s| s.expects)
+    }
+
+    /// Reads the rest of the body and throws it away; false if that cannot be done in reasonable bounds.
+    pub(super) fn discard(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let connection = slf.get().connection.bind(py);
+        let timeout = connection.get().server.get().config.socket_timeout;
+        let mut discarded = 0;
+        while !connection.get().body_is_finished(py) {
+            let mut fresh = Vec::new();
+            match Connection::read_body(connection, &mut fresh, timeout) {
+                Ok(true) => {}
+                Ok(false) => return Ok(connection.get().body_is_finished(py)),
+                // Whatever is wrong with the body, the response has been sent; there is no other.
+                Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+            discarded += fresh.len();
+            if discarded > DISCARD_LIMIT {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The request is over: reading gives nothing from now on, whoever still holds this object.
+    pub(super) fn end(&self, py: Python<'_>) {
+        self.state.with(py, |s| {
+            s.ended = true;
+            s.decoded = Vec::new();
+            s.start = 0;
+        });
+    }
+}

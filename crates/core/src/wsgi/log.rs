@@ -1,0 +1,130 @@
+//! The access log.
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::date;
+use crate::errors;
+
+/// Where and how requests are logged.
+pub struct AccessLog {
+    /// Called with each line, without its newline.
+    info: Py<PyAny>,
+    enabled: bool,
+    /// A template for the `%` operator, or `None` for the default, which is made here.
+    format: Option<Py<PyString>>,
+    forwarded: bool,
+}
+
+/// What one line says.
+pub struct Entry<'a> {
+    pub client_ip: &'a str,
+    pub client_port: &'a str,
+    pub request_line: &'a [u8],
+    pub status_code: u16,
+    /// Bytes sent, the head included.
+    pub body_length: u64,
+    pub wall_seconds: f64,
+}
+
+impl AccessLog {
+    pub fn new(
+        info: Py<PyAny>,
+        enabled: bool,
+        format: Option<Py<PyString>>,
+        forwarded: bool,
+    ) -> Self {
+        Self {
+            info,
+            enabled,
+            format,
+            forwarded,
+        }
+    }
+
+    /// Whether requests are logged at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// The address to log: what proxies say of the client, then the peer's own.
+    pub fn client_ip(&self, environ: &Bound<'_, PyDict>, peer: &str) -> String {
+        let py = environ.py();
+        if self.forwarded
+            && let Ok(Some(value)) = environ.get_item(intern!(py, "HTTP_X_FORWARDED_FOR"))
+            && let Ok(value) = value.extract::<String>()
+        {
+            let value = value.replace(' ', "");
+            if !value.is_empty() {
+                return format!("{value},{peer}");
+            }
+        }
+        peer.to_owned()
+    }
+
+    /// Writes the line for a request.
+    pub fn request(&self, py: Python<'_>, entry: &Entry<'_>) {
+        if !self.enabled {
+            return;
+        }
+        let result = match &self.format {
+            None => {
+                let line = date::with_log(py, |date| {
+                    // What a client sent goes into a line of its own only: control characters cannot be
+                    // in it, since such a request line is refused.
+                    let request: String = entry
+                        .request_line
+                        .iter()
+                        .map(|&byte| char::from(byte))
+                        .collect();
+                    format!(
+                        "{} - - [{date}] \"{request}\" {} {} {:.6}",
+                        entry.client_ip, entry.status_code, entry.body_length, entry.wall_seconds
+                    )
+                });
+                self.info.call1(py, (line,)).map(drop)
+            }
+            Some(format) => self.formatted(py, format, entry),
+        };
+        if let Err(error) = result {
+            errors::unraisable(py, error, Some(self.info.bind(py)));
+        }
+    }
+
+    fn formatted(&self, py: Python<'_>, format: &Py<PyString>, entry: &Entry<'_>) -> PyResult<()> {
+        let values = PyDict::new(py);
+        values.set_item("client_ip", entry.client_ip)?;
+        values.set_item("client_port", entry.client_port)?;
+        values.set_item("date_time", date::with_log(py, str::to_owned))?;
+        values.set_item(
+            "request_line",
+            super::environ::latin1(py, entry.request_line)?,
+        )?;
+        values.set_item("status_code", entry.status_code)?;
+        values.set_item("body_length", entry.body_length)?;
+        values.set_item("wall_seconds", entry.wall_seconds)?;
+        let line = format.bind(py).rem(values)?;
+        self.info.call1(py, (line,)).map(drop)
+    }
+
+    /// Reports an exception of the application, if the log is on.
+    pub fn failure(&self, py: Python<'_>, traceback: &str) {
+        if self.enabled {
+            self.error(py, traceback);
+        }
+    }
+
+    /// Tells the operator something about the server itself.
+    pub fn error(&self, py: Python<'_>, message: &str) {
+        if let Err(error) = self.info.call1(py, (message,)) {
+            errors::unraisable(py, error, Some(self.info.bind(py)));
+        }
+    }
+
+    /// Shows the references to the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.info)
+    }
+}

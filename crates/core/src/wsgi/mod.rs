@@ -1,0 +1,37 @@
+//! The WSGI server.
+//!
+//! # Theory of operation
+//!
+//! A [`server::WsgiServer`] accepts connections in the hub, as many as are waiting. A
+//! [`connection::Connection`] reads and parses there too, so a connection that waits for a request has no
+//! green thread and no buffer. When the head of a request is complete, the connection makes an
+//! [`exchange::Exchange`] (the environ, and the `start_response` that goes with it) and starts a green
+//! thread, which calls the application, writes the response and, if the next request is in the buffer
+//! already, goes on with that. Then the green thread ends and the connection waits in the hub again.
+//!
+//! Connections over anything but a plain socket (TLS, objects of the user), and those of a `custom_pool`,
+//! live in one green thread each instead, which runs the very same code and waits where the other would
+//! end; see [`transport::Transport`].
+//!
+//! The protocol itself, what is a request, what must be refused, how a response is delimited, is in the
+//! crate `eventlet-http1`; nothing is decided here a second time.
+
+pub mod connection;
+pub mod date;
+pub mod environ;
+pub mod exchange;
+pub mod input;
+pub mod log;
+pub mod server;
+pub mod transport;
+
+use pyo3::prelude::*;
+
+/// Adds the server's classes to the module.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<server::WsgiServer>()?;
+    module.add_class::<connection::Connection>()?;
+    module.add_class::<exchange::Exchange>()?;
+    module.add_class::<exchange::Writer>()?;
+    module.add_class::<input::Input>()
+}

@@ -1,0 +1,506 @@
+//! The listening side: accepting connections, counting them, and ending in good order.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use eventlet_http1::{HeadParser, Limits};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use slab::Slab;
+
+use super::connection::Connection;
+use super::environ::EnvironBuilder;
+use super::log::AccessLog;
+use crate::cell::GilCell;
+use crate::hub::io::{self, Direction, Ready};
+use crate::hub::scheduler::{Due, Task};
+use crate::hub::{self, Hub, ParkId, Wake, wait};
+use crate::{clock, errors};
+
+/// How many connections are accepted before others get a turn.
+const ACCEPT_BATCH: usize = 64;
+
+/// How long accepting pauses when the process or the system has no descriptor left.
+const ACCEPT_PAUSE: u64 = 100_000_000;
+
+/// What a server was told.
+pub struct Config {
+    /// Seconds that a connection may wait for its next request; `None` for ever.
+    pub keepalive_timeout: Option<f64>,
+    /// Whether connections persist at all.
+    pub keepalive: bool,
+    /// Seconds that one read or write may take.
+    pub socket_timeout: Option<f64>,
+    /// Blocks of an application are gathered until there is this much, in bytes.
+    pub minimum_chunk_size: usize,
+    /// Whether a 500 shows the traceback.
+    pub debug: bool,
+    /// Whether header names are sent as `Foo-Bar`, however they were written.
+    pub capitalize: bool,
+    /// Whether the server keeps to HTTP/1.0.
+    pub http10: bool,
+    pub limits: Limits,
+}
+
+/// Serves a WSGI application on one listening socket.
+///
+/// `eventlet.wsgi.server` makes one and calls `serve()`.
+#[pyclass(frozen, weakref, module = "eventlet._core")]
+pub struct WsgiServer {
+    pub(super) app: Py<PyAny>,
+    pub(super) config: Config,
+    pub(super) environ: EnvironBuilder,
+    pub(super) log: AccessLog,
+    /// The name to report where the listener is bound to all addresses: none, so each connection asks.
+    pub(super) address: Option<(Py<PyString>, Py<PyString>)>,
+    limit: usize,
+    state: GilCell<State>,
+    pub(super) requests: AtomicU64,
+    accepted: AtomicU64,
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    connections: Slab<Py<Connection>>,
+    listener: Option<RawFd>,
+    /// Whether the listener waits in the hub for connections.
+    waiting: bool,
+    handler: Option<Arc<dyn Ready>>,
+    /// Who is in `serve()`.
+    parked: Option<(Py<Hub>, ParkId)>,
+    /// Whether the lack of descriptors has been reported since it was last over.
+    complained: bool,
+    parser: Option<Box<HeadParser>>,
+}
+
+#[pymethods]
+impl WsgiServer {
+    #[new]
+    #[pyo3(signature = (
+        app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for, max_size,
+        keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
+        url_length_limit,
+    ))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+    fn new(
+        app: Py<PyAny>,
+        environ: &Bound<'_, PyDict>,
+        address: Option<(Py<PyString>, Py<PyString>)>,
+        log_info: Py<PyAny>,
+        log_output: bool,
+        log_format: Option<Py<PyString>>,
+        log_x_forwarded_for: bool,
+        max_size: usize,
+        keepalive: bool,
+        keepalive_timeout: Option<f64>,
+        socket_timeout: Option<f64>,
+        minimum_chunk_size: usize,
+        debug: bool,
+        capitalize: bool,
+        http10: bool,
+        url_length_limit: usize,
+    ) -> PyResult<Self> {
+        let limits = Limits {
+            request_line: url_length_limit,
+            ..Limits::default()
+        };
+        Ok(Self {
+            app,
+            config: Config {
+                keepalive_timeout,
+                keepalive,
+                socket_timeout,
+                minimum_chunk_size,
+                debug,
+                capitalize,
+                http10,
+                limits,
+            },
+            environ: EnvironBuilder::new(environ)?,
+            log: AccessLog::new(log_info, log_output, log_format, log_x_forwarded_for),
+            address,
+            limit: max_size.max(1),
+            state: GilCell::new(State::default()),
+            requests: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Accepts and serves connections of the listening descriptor `fileno` until `stop()` is called or an
+    /// exception is raised in the calling green thread.
+    ///
+    /// Then it closes the connections that have no request running, waits for the others, and returns or
+    /// raises.
+    fn serve(slf: &Bound<'_, Self>, fileno: RawFd) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let handler: Arc<dyn Ready> = Arc::new(Acceptor(slf.clone().unbind()));
+        this.state.with(py, |s| {
+            s.listener = Some(fileno);
+            s.handler = Some(Arc::clone(&handler));
+        });
+        // The hub accepts: a request starts a green thread, and that is the hub's to do.
+        let started = Self::accept_later(slf);
+        let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
+        this.stopping.store(true, Ordering::Relaxed);
+        this.close_listener(py)?;
+        Self::close_idle(slf);
+        let drained = Self::wait_until(slf, |this| this.connection_count(py) == 0);
+        if drained.is_err() {
+            // Told to hurry: whoever is still at work loses the connection.
+            Self::close_all(slf);
+        }
+        let handler = this.state.with(py, |s| s.handler.take());
+        drop(handler);
+        result.and(drained)
+    }
+
+    /// Makes `serve()` come to its end. May be called from the hub and from any green thread.
+    fn stop(slf: &Bound<'_, Self>) {
+        slf.get().stopping.store(true, Ordering::Relaxed);
+        slf.get().nudge(slf.py());
+    }
+
+    /// Serves one connection that somebody else has accepted, in the calling green thread.
+    ///
+    /// `sock` is an object with the methods of a socket, `address` the peer's.
+    fn serve_connection(
+        slf: &Bound<'_, Self>,
+        sock: Py<PyAny>,
+        remote: (Py<PyString>, Py<PyString>),
+        local: (Py<PyString>, Py<PyString>),
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().accepted.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection::over_object(slf, sock, remote, local)?;
+        Connection::run(connection.bind(py))
+    }
+
+    /// Closes the connections that have no request running, as at the end of `serve()`.
+    ///
+    /// For the connections of `serve_connection`; no request begins on any of them any more.
+    fn drain(slf: &Bound<'_, Self>) {
+        slf.get().stopping.store(true, Ordering::Relaxed);
+        Self::close_idle(slf);
+    }
+
+    /// Figures: connections `accepted` so far and open `connections`, `requests` so far and `active`.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let open = self.connections(py);
+        let active = open.iter().filter(|c| c.get().is_busy(py)).count();
+        let stats = PyDict::new(py);
+        stats.set_item("accepted", self.accepted.load(Ordering::Relaxed))?;
+        stats.set_item("connections", open.len())?;
+        stats.set_item("requests", self.requests.load(Ordering::Relaxed))?;
+        stats.set_item("active", active)?;
+        Ok(stats)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.app)?;
+        self.environ.traverse(&visit)?;
+        self.log.traverse(&visit)?;
+        self.state
+            .peek(|s| {
+                for (_, connection) in &s.connections {
+                    visit.call(connection)?;
+                }
+                visit.call(s.parked.as_ref().map(|(hub, _)| hub))
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.state.take(py));
+    }
+}
+
+impl WsgiServer {
+    /// Whether the server is coming to its end.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// A parser that nobody uses, or a new one.
+    pub(super) fn take_parser(&self, py: Python<'_>) -> Box<HeadParser> {
+        self.state.with(py, |s| s.parser.take()).unwrap_or_default()
+    }
+
+    /// Keeps a parser for the next head.
+    pub(super) fn return_parser(&self, py: Python<'_>, mut parser: Box<HeadParser>) {
+        parser.reset();
+        self.state.with(py, |s| s.parser = Some(parser));
+    }
+
+    /// Enters a connection; the result is its key for [`leave`](Self::leave).
+    pub(super) fn enter(&self, py: Python<'_>, connection: &Py<Connection>) -> usize {
+        let connection = connection.clone_ref(py);
+        self.state.with(py, |s| s.connections.insert(connection))
+    }
+
+    /// Forgets a connection that has been closed.
+    pub(super) fn leave(slf: &Bound<'_, Self>, key: usize) {
+        let py = slf.py();
+        let this = slf.get();
+        let (connection, resume) = this.state.with(py, |s| {
+            let connection = s.connections.try_remove(key);
+            let resume =
+                s.listener.is_some() && !s.waiting && s.connections.len() + 1 == this.limit;
+            (connection, resume)
+        });
+        drop(connection);
+        if this.is_stopping() {
+            this.nudge(py);
+        } else if resume && let Err(error) = Self::accept_later(slf) {
+            errors::unraisable(py, error, None);
+        }
+    }
+
+    fn connection_count(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |s| s.connections.len())
+    }
+
+    fn connections(&self, py: Python<'_>) -> Vec<Py<Connection>> {
+        self.state.with(py, |s| {
+            s.connections.iter().map(|(_, c)| c.clone_ref(py)).collect()
+        })
+    }
+
+    fn close_idle(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        for connection in slf.get().connections(py) {
+            if !connection.get().is_busy(py) {
+                Connection::close(connection.bind(py));
+            }
+        }
+    }
+
+    fn close_all(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        for connection in slf.get().connections(py) {
+            Connection::close(connection.bind(py));
+        }
+    }
+
+    /// Wakes whoever is in `serve()`, to look again.
+    fn nudge(&self, py: Python<'_>) {
+        if let Some((hub, id)) = self.state.with(py, |s| s.parked.take()) {
+            hub.get().wake(py, id, Wake::Ready);
+        }
+    }
+
+    /// Parks in `serve()` until `done`.
+    fn wait_until(slf: &Bound<'_, Self>, done: impl Fn(&Self) -> bool) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = hub::current(py)?;
+        while !done(this) {
+            let greenlet = Hub::waiting_greenlet(&hub)?;
+            let parking = hub.get().park(py, &greenlet, None);
+            let parked = (hub.clone().unbind(), parking.id);
+            let old = this.state.with(py, |s| s.parked.replace(parked));
+            drop(old);
+            let result = Hub::wait(&hub, &greenlet, parking);
+            let old = this.state.with(py, |s| s.parked.take());
+            drop(old);
+            result?;
+        }
+        Ok(())
+    }
+
+    fn close_listener(&self, py: Python<'_>) -> PyResult<()> {
+        let (fd, waiting) = self.state.with(py, |s| (s.listener.take(), s.waiting));
+        if let Some(fd) = fd
+            && waiting
+        {
+            let hub = hub::current(py)?;
+            let waiter = hub
+                .get()
+                .io
+                .with(py, |io| io.unwait_handler(fd, Direction::Read));
+            drop(waiter);
+        }
+        Ok(())
+    }
+
+    /// Accepts what is there, then waits in the hub for more.
+    fn accept(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = hub::current(py)?;
+        let (listener, waiting) = this
+            .state
+            .with(py, |s| (s.listener, std::mem::take(&mut s.waiting)));
+        let Some(listener) = listener else {
+            return Ok(());
+        };
+        if waiting {
+            // There is nothing to take back if it was readiness that led here.
+            let waiter = hub
+                .get()
+                .io
+                .with(py, |io| io.unwait_handler(listener, Direction::Read));
+            drop(waiter);
+        }
+        for _ in 0..ACCEPT_BATCH {
+            if this.is_stopping() || this.connection_count(py) >= this.limit {
+                // Goes on when a connection is closed; until then the backlog holds them.
+                return Ok(());
+            }
+            match accept_one(listener) {
+                Ok(fd) => {
+                    this.state.with(py, |s| s.complained = false);
+                    this.accepted.fetch_add(1, Ordering::Relaxed);
+                    io::next_generation(py, fd);
+                    let connection = Connection::over_descriptor(slf, fd)?;
+                    // Its request is likely to be here already.
+                    if let Err(error) = Connection::on_readable(connection.bind(py), &hub) {
+                        Self::accept_later(slf)?;
+                        return Err(error);
+                    }
+                }
+                Err(errno) => match errno {
+                    libc::EAGAIN => return Self::await_connection(slf, &hub, listener),
+                    // The client has gone, or something on the way has: accept(2) says to try again.
+                    libc::EINTR
+                    | libc::ECONNABORTED
+                    | libc::EPROTO
+                    | libc::ENETDOWN
+                    | libc::ENOPROTOOPT
+                    | libc::EHOSTDOWN
+                    | libc::ENONET
+                    | libc::EHOSTUNREACH
+                    | libc::EOPNOTSUPP
+                    | libc::ENETUNREACH
+                    | libc::EPERM => {}
+                    libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
+                        this.pause(&hub, errno);
+                        return Ok(());
+                    }
+                    errno => {
+                        // The listener itself is broken; that is the operator's to know.
+                        let error = errors::os_error(py, errno);
+                        this.log
+                            .error(py, &format!("wsgi: cannot accept connections: {error}"));
+                        Self::stop(slf);
+                        return Ok(());
+                    }
+                },
+            }
+        }
+        Self::accept_later(slf)
+    }
+
+    fn accept_later(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let hub = hub::current(py)?;
+        if let Some(target) = slf.get().state.with(py, |s| s.handler.clone()) {
+            let handler = io::IoHandler {
+                target,
+                expired: false,
+            };
+            hub.get()
+                .scheduler
+                .with(py, |s| s.push(Task::Handle(handler)));
+        }
+        Ok(())
+    }
+
+    fn await_connection(
+        slf: &Bound<'_, Self>,
+        hub: &Bound<'_, Hub>,
+        listener: RawFd,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else {
+            return Ok(());
+        };
+        let generation = io::generation(py, listener);
+        let waiter = io::Waiter::Handler(handler);
+        let result = hub.get().io.with(py, |io| {
+            io.wait(listener, Direction::Read, waiter, generation)
+        });
+        result.map_err(|(refused, _)| wait::refusal(py, listener, Direction::Read, refused))?;
+        this.state.with(py, |s| s.waiting = true);
+        Ok(())
+    }
+
+    /// Out of descriptors or memory: says so once, and tries again in a while.
+    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) {
+        let py = hub.py();
+        let (first, handler) = self.state.with(py, |s| {
+            (
+                !std::mem::replace(&mut s.complained, true),
+                s.handler.clone(),
+            )
+        });
+        if first {
+            self.log.error(
+                py,
+                &format!(
+                    "wsgi: cannot accept connections for now: {}; trying again every {} ms",
+                    errors::strerror(errno),
+                    ACCEPT_PAUSE / 1_000_000
+                ),
+            );
+        }
+        if let Some(target) = handler {
+            let handler = Due::Handle(io::IoHandler {
+                target,
+                expired: true,
+            });
+            let deadline = clock::now() + ACCEPT_PAUSE;
+            hub.get()
+                .scheduler
+                .with(py, |s| s.timers.insert(deadline, handler));
+        }
+    }
+}
+
+/// Accepts in the hub.
+struct Acceptor(Py<WsgiServer>);
+
+impl Ready for Acceptor {
+    fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        WsgiServer::accept(self.0.bind(hub.py()))
+    }
+
+    fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        self.ready(hub)
+    }
+}
+
+/// One `accept4`; an errno on failure.
+fn accept_one(listener: RawFd) -> Result<RawFd, i32> {
+    // SAFETY: null pointers say that the address is not wanted.
+    let fd = unsafe {
+        libc::accept4(
+            listener,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    };
+    if fd >= 0 {
+        let on: libc::c_int = 1;
+        // SAFETY: the option is an integer, whose address and size are given. A Unix socket refuses it.
+        unsafe {
+            libc::setsockopt(
+                fd,
+                libc::IPPROTO_TCP,
+                libc::TCP_NODELAY,
+                (&raw const on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            );
+        }
+        return Ok(fd);
+    }
+    Err(std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EINVAL))
+}

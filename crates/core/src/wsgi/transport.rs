@@ -1,0 +1,237 @@
+//! What a connection reads from and writes to.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+use crate::hub::io::Direction;
+use crate::hub::{self, Hub, Wake};
+use crate::{clock, errors};
+
+/// The most that is read at once.
+pub const READ_SIZE: usize = 64 * 1024;
+
+/// How many pieces are written at once: a head or the size of a chunk, a block, the end of a chunk.
+pub const PIECES: usize = 3;
+
+thread_local! {
+    static SCRATCH: std::cell::Cell<Option<Box<[u8]>>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes the thread's read buffer. Whoever has it may park: others get a new one meanwhile.
+pub fn take_scratch() -> Box<[u8]> {
+    SCRATCH
+        .take()
+        .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice())
+}
+
+/// Gives the read buffer back.
+pub fn return_scratch(scratch: Box<[u8]>) {
+    SCRATCH.set(Some(scratch));
+}
+
+/// One `recv` that does not wait. `None` means there is nothing yet.
+pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    let (start, length) = (buffer.as_mut_ptr(), buffer.len());
+    retried(|| {
+        // SAFETY: the pointer and the length are those of a live, exclusively borrowed slice.
+        unsafe { libc::recv(fd, start.cast(), length, libc::MSG_DONTWAIT) }
+    })
+}
+
+/// Sends several pieces at once without waiting. `None` means the peer takes nothing now.
+pub fn send(fd: RawFd, pieces: [&[u8]; PIECES]) -> io::Result<Option<usize>> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    if let [only, b"", b""] = pieces {
+        return retried(|| {
+            // SAFETY: the pointer and the length are those of a live slice, which is only read.
+            unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) }
+        });
+    }
+    let mut vector = pieces.map(|piece| libc::iovec {
+        iov_base: piece.as_ptr().cast_mut().cast(),
+        iov_len: piece.len(),
+    });
+    // SAFETY: all-zero bytes are a valid `msghdr` (integers and null pointers).
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vector.as_mut_ptr();
+    message.msg_iovlen = PIECES as _;
+    retried(|| {
+        // SAFETY: the message points to an array whose entries each describe a live slice that is only
+        // read.
+        unsafe { libc::sendmsg(fd, &raw const message, flags) }
+    })
+}
+
+/// Makes a system call that transfers bytes, again if a signal interrupts it; `None` for `EAGAIN`.
+fn retried(call: impl Fn() -> isize) -> io::Result<Option<usize>> {
+    loop {
+        let count = call();
+        if count >= 0 {
+            return Ok(Some(count.unsigned_abs()));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) => return Ok(None),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// A connection's two ends of bytes.
+pub enum Transport {
+    /// A descriptor, non-blocking by way of its flags for each call.
+    Descriptor(RawFd),
+    /// An object with the methods of a socket, such as one that speaks TLS.
+    Object(Py<PyAny>),
+}
+
+impl Transport {
+    /// Another handle on the same connection.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Descriptor(fd) => Self::Descriptor(*fd),
+            Self::Object(object) => Self::Object(object.clone_ref(py)),
+        }
+    }
+
+    /// Reads what there is, waiting for it up to `timeout` seconds. 0 is the end.
+    pub fn read(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        append_to: &mut Vec<u8>,
+    ) -> PyResult<usize> {
+        match self {
+            Self::Descriptor(fd) => read_descriptor(py, *fd, timeout, append_to),
+            Self::Object(object) => {
+                let object = object.bind(py);
+                object.call_method1(intern!(py, "settimeout"), (timeout,))?;
+                let data = object.call_method1(intern!(py, "recv"), (READ_SIZE,))?;
+                let data = data.cast_into::<PyBytes>()?;
+                append_to.extend_from_slice(data.as_bytes());
+                Ok(data.as_bytes().len())
+            }
+        }
+    }
+
+    /// Writes all pieces in order, waiting for the peer up to `timeout` seconds at a time.
+    pub fn write(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        pieces: [&[u8]; PIECES],
+    ) -> PyResult<()> {
+        match self {
+            Self::Descriptor(fd) => write_descriptor(py, *fd, timeout, pieces),
+            Self::Object(object) => {
+                let object = object.bind(py);
+                object.call_method1(intern!(py, "settimeout"), (timeout,))?;
+                // One call, so that the head and a short body share a packet, or a TLS record.
+                let data = PyBytes::new(py, &pieces.concat());
+                object
+                    .call_method1(intern!(py, "sendall"), (data,))
+                    .map(drop)
+            }
+        }
+    }
+}
+
+/// Reads once; the buffer is on the heap and taken by nobody else while this frame may be parked.
+fn read_descriptor(
+    py: Python<'_>,
+    fd: RawFd,
+    timeout: Option<f64>,
+    append_to: &mut Vec<u8>,
+) -> PyResult<usize> {
+    let mut deadline = None;
+    loop {
+        let mut scratch = take_scratch();
+        let result = receive(fd, &mut scratch);
+        if let Ok(Some(count)) = result {
+            append_to.extend_from_slice(&scratch[..count]);
+        }
+        return_scratch(scratch);
+        match result {
+            Ok(Some(count)) => return Ok(count),
+            Ok(None) => wait(py, fd, Direction::Read, timeout, &mut deadline)?,
+            Err(error) => return Err(errors::io_error(py, &error)),
+        }
+    }
+}
+
+fn write_descriptor(
+    py: Python<'_>,
+    fd: RawFd,
+    timeout: Option<f64>,
+    mut pieces: [&[u8]; PIECES],
+) -> PyResult<()> {
+    let mut deadline = None;
+    loop {
+        match send(fd, pieces) {
+            Ok(Some(mut count)) => {
+                for piece in &mut pieces {
+                    let taken = count.min(piece.len());
+                    *piece = &piece[taken..];
+                    count -= taken;
+                }
+                if pieces.iter().all(|piece| piece.is_empty()) {
+                    return Ok(());
+                }
+                // Progress: the peer has its time for the next part.
+                deadline = None;
+            }
+            Ok(None) => wait(py, fd, Direction::Write, timeout, &mut deadline)?,
+            Err(error) => return Err(errors::io_error(py, &error)),
+        }
+    }
+}
+
+fn wait(
+    py: Python<'_>,
+    fd: RawFd,
+    direction: Direction,
+    timeout: Option<f64>,
+    deadline: &mut Option<u64>,
+) -> PyResult<()> {
+    let hub = hub::current(py)?;
+    if let Some(timeout) = timeout
+        && deadline.is_none()
+    {
+        *deadline = Some(clock::after(clock::now(), timeout));
+    }
+    match Hub::wait_ready(&hub, fd, direction, *deadline)? {
+        Wake::TimedOut => Err(PyTimeoutError::new_err("timed out")),
+        _ => Ok(()),
+    }
+}
+
+/// The bytes of what an application yields: bytes as they are, other buffers copied.
+pub fn block_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let py = object.py();
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    if let Ok(text) = object.cast::<pyo3::types::PyString>() {
+        // PEP 3333 wants bytes. Text that is plain ASCII can only mean one thing.
+        let encoded = text.call_method1(intern!(py, "encode"), (intern!(py, "ascii"),))?;
+        return Ok(encoded.cast_into::<PyBytes>()?);
+    }
+    let view = PyMemoryView::from(object).map_err(|_| {
+        pyo3::exceptions::PyTypeError::new_err(format!(
+            "a WSGI application yields bytes, not {}",
+            object
+                .get_type()
+                .name()
+                .map_or_else(|_| "that".to_owned(), |name| name.to_string())
+        ))
+    })?;
+    let buffer = PyBuffer::<u8>::get(&view)?;
+    Ok(PyBytes::new(py, &buffer.to_vec(py)?))
+}

@@ -1,0 +1,116 @@
+"""Pools of things that are made when needed, lent out, and used again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from eventlet import queue
+
+__all__ = ["Pool", "Token", "TokenPool"]
+
+
+class Pool:
+    """Lends out at most `max_size` items, and makes them when they are first needed.
+
+    :param min_size: how many are made at once.
+    :param max_size: how many there may be.
+    :param order_as_stack: lend the item that came back last, rather than the one that has been free for
+        longest.
+    :param create: a function without arguments that makes an item. Or a subclass defines `create`.
+    """
+
+    def __init__(
+        self,
+        min_size: int = 0,
+        max_size: int = 4,
+        order_as_stack: bool = False,
+        create: Callable[[], Any] | None = None,
+    ) -> None:
+        self.min_size = min_size
+        self.max_size = max_size
+        self.order_as_stack = order_as_stack
+        #: How many items there are, lent out or free.
+        self.current_size = 0
+        #: Where those wait who found no item.
+        self.channel: queue.LightQueue = queue.LightQueue(0)
+        #: The items that are free.
+        self.free_items: deque[Any] = deque()
+        if create is not None:
+            self.create = create  # type: ignore[method-assign]
+        for _ in range(min_size):
+            self.current_size += 1
+            self.free_items.append(self.create())
+
+    def get(self) -> Any:
+        """Return an item, waiting for one if all are lent out. What `create` raises is raised."""
+        if self.free_items:
+            return self.free_items.popleft()
+        if self.current_size < self.max_size:
+            # It counts from now on: `create` may let others run.
+            self.current_size += 1
+            try:
+                return self.create()
+            except BaseException:
+                self.current_size -= 1
+                raise
+        return self.channel.get()
+
+    @contextmanager
+    def item(self) -> Iterator[Any]:
+        """Lend an item for the time of a ``with`` block."""
+        item = self.get()
+        try:
+            yield item
+        finally:
+            self.put(item)
+
+    def put(self, item: Any) -> None:
+        """Give an item back: to the first who waits, if anybody does.
+
+        The caller may have to give way to the one who waits. An item too many, after `resize`, is dropped.
+        """
+        if self.current_size > self.max_size:
+            self.current_size -= 1
+            return
+        if self.waiting():
+            try:
+                self.channel.put(item, block=False)
+                return
+            except queue.Full:
+                # Those who waited have given up meanwhile.
+                pass
+        if self.order_as_stack:
+            self.free_items.appendleft(item)
+        else:
+            self.free_items.append(item)
+
+    def resize(self, new_size: int) -> None:
+        """Change how many items there may be. Items too many are dropped when they come back."""
+        self.max_size = new_size
+
+    def free(self) -> int:
+        """Return how many times `get` would not wait; negative while there are items too many."""
+        return len(self.free_items) + self.max_size - self.current_size
+
+    def waiting(self) -> int:
+        """Return how many green threads wait in `get` that no item is on its way to."""
+        return max(0, self.channel.getting() - self.channel.putting())
+
+    def create(self) -> Any:
+        """Make an item. To be defined by subclasses, unless the constructor was given a function."""
+        raise NotImplementedError("define create() in a subclass, or pass it to the pool")
+
+
+class Token:
+    """Stands for the right to do something; one token is as good as another."""
+
+
+class TokenPool(Pool):
+    """A pool of tokens, for a resource that only so many may use at a time."""
+
+    def create(self) -> Token:
+        """Make a token."""
+        return Token()

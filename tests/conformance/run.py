@@ -1,0 +1,513 @@
+#!/usr/bin/env python3
+"""Run the tests of Eventlet 0.41, unmodified, against the installed package.
+
+Downloads Eventlet's source distribution, takes nothing but its tests/ folder out of it, runs each
+test file in a pytest process of its own, and compares what happens with expectations.toml. Exits
+with 0 if everything is as expected there, 1 if anything is not, 2 if it could not be run.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    try:
+        import tomli as tomllib
+    except ModuleNotFoundError:
+        from pip._vendor import tomli as tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+BAD_OUTCOMES = ("failed", "error", "timeout", "crashed")
+OUTCOMES = ("passed", "skipped", *BAD_OUTCOMES)
+# A process that neither finishes nor trips its own watchdog is killed after this many seconds.
+PROCESS_LIMIT = 1800
+
+
+class Unavailable(Exception):
+    """The source distribution cannot be had."""
+
+
+class Unusable(Exception):
+    """The run cannot take place as asked."""
+
+
+@dataclasses.dataclass
+class Result:
+    id: str
+    outcome: str
+    output: str = ""
+
+
+@dataclasses.dataclass
+class Known:
+    """One [[known]] entry."""
+
+    id: str
+    outcome: str
+    reason: str
+    hubs: tuple = ()
+    pythons: tuple = ()
+    may_pass: bool = False
+
+    def __post_init__(self):
+        if self.outcome not in OUTCOMES or self.outcome == "passed":
+            raise Unusable(f"expectations: {self.id}: no such outcome as {self.outcome!r}")
+        if not self.reason:
+            raise Unusable(f"expectations: {self.id}: a reason is needed")
+
+    def applies(self, hub, python):
+        return (not self.hubs or (hub or "default") in self.hubs) and (
+            not self.pythons or python in self.pythons
+        )
+
+
+class Expectations:
+    def __init__(self, path):
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        self.version = data["version"]
+        self.sha256 = data["sha256"]
+        self.files = {entry["name"]: entry.get("tests") for entry in data.get("files", ())}
+        self.entries = [Known(**entry) for entry in data.get("known", ())]
+
+    def known(self, hub, python):
+        """Return the entries that hold for this run, by test."""
+        found = {}
+        for entry in self.entries:
+            if entry.applies(hub, python):
+                if entry.id in found:
+                    raise Unusable(f"expectations: {entry.id} is listed twice")
+                found[entry.id] = entry
+        return found
+
+
+# ------------------------------------------------------------------------------------------------
+# Getting the tests
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fetch(expected, cache, python):
+    """Return the path of the verified source distribution, downloading it if need be."""
+    name = f"eventlet-{expected.version}.tar.gz"
+    archive = cache / name
+    if archive.exists() and sha256_of(archive) == expected.sha256:
+        return archive
+    cache.mkdir(parents=True, exist_ok=True)
+    print(f"downloading {name}", flush=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        # pip checks the hash too, before it runs anything that it downloaded.
+        requirement = pathlib.Path(folder, "requirements.txt")
+        requirement.write_text(f"eventlet=={expected.version} --hash=sha256:{expected.sha256}\n")
+        command = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        # "eventlet", not ":all:": that would hold for the tools that reading its metadata takes.
+        command += ["--no-deps", "--no-binary", "eventlet", "--require-hashes"]
+        command += ["--dest", folder, "--requirement", str(requirement)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        downloaded = pathlib.Path(folder, name)
+        if not downloaded.exists():
+            if "DO NOT MATCH THE HASHES" in done.stderr:
+                raise Unusable(f"what was downloaded is not the pinned {name}:\n{done.stderr}")
+            raise Unavailable(done.stderr.strip() or f"pip exited with {done.returncode}")
+        if sha256_of(downloaded) != expected.sha256:
+            raise Unusable(f"what was downloaded is not the pinned {name}")
+        downloaded.replace(archive)
+    return archive
+
+
+def extract_tests(archive, version, root):
+    """Extract the tests/ folder of the archive, and nothing else, into root."""
+    prefix = f"eventlet-{version}/"
+    with tarfile.open(archive) as tar:
+        members = []
+        for member in tar.getmembers():
+            if member.name.startswith(prefix + "tests/") and ".." not in member.name.split("/"):
+                member.name = member.name.removeprefix(prefix)
+                members.append(member)
+        with contextlib.suppress(AttributeError):  # Pythons too old to know filters
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(root, members)
+
+
+# ------------------------------------------------------------------------------------------------
+# Running one file
+
+
+def environment(hub, tmp):
+    """Return a copy of the environment without what would change how the tests run."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("EVENTLET_", "CONFORMANCE_", "PYTEST_", "COV_"))
+        and name not in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONSAFEPATH")
+    }
+    env.update(EVENTLET_TESTS="1", TMPDIR=str(tmp), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    if hub:
+        env["EVENTLET_HUB"] = hub
+    return env
+
+
+class FileRun:
+    """Runs one test file to its end, in as many processes as crashes and hangs make necessary."""
+
+    def __init__(self, options, root, name, ids):
+        self.options = options
+        self.root = root
+        self.name = name
+        self.ids = ids
+        self.results = {}
+        self.collected = None
+        self.seconds = 0.0
+
+    def run(self):
+        started = time.monotonic()
+        while self.run_process():
+            pass
+        self.seconds = time.monotonic() - started
+        return self
+
+    def run_process(self):
+        """Run what has no result yet; return whether another process is needed."""
+        before = len(self.results)
+        with tempfile.TemporaryDirectory(prefix="t", dir=self.root.parent) as tmp:
+            events = pathlib.Path(tmp, "events")
+            events.touch()
+            env = environment(self.options.hub, pathlib.Path(tmp))
+            env["CONFORMANCE_DONE"] = json.dumps(sorted(self.results))
+            env["CONFORMANCE_EVENTS"] = str(events)
+            env["CONFORMANCE_TIMEOUT"] = str(self.options.timeout)
+            env["CONFORMANCE_ALLOW_FOREIGN"] = "1" if self.options.allow_foreign else ""
+            command = [self.options.python, "-m", "pytest", "-p", "conformance_plugin"]
+            command += ["-p", "no:cacheprovider", "-o", "addopts=", "-c", os.devnull]
+            command += [f"--rootdir={self.root}", "--color=no", "-v"]
+            command += [f"tests/{each}" for each in self.ids or [self.name]]
+            output, status = self.execute(command, env)
+            lines = events.read_text().splitlines()
+        return self.digest([json.loads(line) for line in lines], output, status) and (
+            len(self.results) > before
+        )
+
+    def execute(self, command, env):
+        """Return what the process wrote and its exit status, None if it had to be killed."""
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(PROCESS_LIMIT)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                # Whatever it started and left behind, too.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            log.seek(0)
+            return log.read().decode(errors="replace"), status
+
+    def digest(self, events, output, status):
+        """Turn a process's events into results; return whether it ended before its time."""
+        running = None
+        finished = None
+        for event in events:
+            kind = event["event"]
+            if kind == "loaded":
+                self.check_loaded(event)
+            elif kind == "collected":
+                self.collected = event["ids"]
+            elif kind == "collect-error":
+                self.add(event["id"], "error", event["output"])
+            elif kind == "collect-skip":
+                self.add(event["id"], "skipped", event["output"])
+            elif kind == "start":
+                running = event["id"]
+            elif kind == "end":
+                running = None
+            elif kind == "report":
+                self.report(event)
+            elif kind == "finish":
+                finished = event["status"]
+        if self.options.verbose:
+            print(output, flush=True)
+        if finished is not None and status == finished:
+            if not self.results:
+                self.add(f"{self.name}::(start)", "error", f"status {status}\n{output}")
+            return False
+        hung = status is None or "Timeout (" in output
+        tail = output[output.rfind("Timeout (") :] if "Timeout (" in output else output[-8000:]
+        outcome = "timeout" if hung else "crashed"
+        if running:
+            self.results.pop(running, None)
+            self.add(running, outcome, f"the process ended with status {status}\n{tail}")
+            return True
+        where = "(exit)" if finished is not None else "(start)"
+        self.add(f"{self.name}::{where}", outcome, f"status {status}\n{tail}")
+        return False
+
+    def check_loaded(self, event):
+        for path in (event["eventlet"], event["core"]):
+            if pathlib.Path(path).is_relative_to(self.root):
+                raise Unusable(f"the tests imported {path}, which is not the installed package")
+
+    def report(self, event):
+        outcome = event["outcome"]
+        if outcome == "failed" and event["when"] != "call":
+            outcome = "error"
+        if event["when"] == "call" or outcome != "passed":
+            self.add(event["id"], outcome, event["output"])
+
+    def add(self, test, outcome, output):
+        """Record an outcome; the first bad one of a test stays."""
+        old = self.results.get(test)
+        if old is None or (outcome in BAD_OUTCOMES and old.outcome not in BAD_OUTCOMES):
+            self.results[test] = Result(test, outcome, output)
+
+    def counts(self):
+        outcomes = [result.outcome for result in self.results.values()]
+        return ", ".join(f"{outcomes.count(each)} {each}" for each in OUTCOMES if each in outcomes)
+
+
+# ------------------------------------------------------------------------------------------------
+# Judging the results
+
+
+class Verdict:
+    def __init__(self, files, known):
+        self.files = files
+        self.known = known
+        self.passed = 0
+        self.skipped = {}
+        self.as_known = []
+        self.problems = []
+
+    def judge(self, run):
+        for result in run.results.values():
+            self.judge_result(result)
+        if run.ids or run.collected is None:
+            return
+        wanted = self.files.get(run.name)
+        if wanted is not None and len(run.collected) != wanted:
+            self.problem(f"{run.name}: {len(run.collected)} tests collected, {wanted} expected")
+        for test in self.known:
+            if test.startswith(run.name + "::") and test not in run.results:
+                self.problem(f"{test}: listed as known, but there is no such test")
+
+    def judge_result(self, result):
+        known = self.known.get(result.id)
+        if known and result.outcome == known.outcome:
+            self.as_known.append(known)
+        elif result.outcome in BAD_OUTCOMES:
+            was = f" (known as {known.outcome})" if known else ""
+            self.problem(f"{result.id}: {result.outcome}{was}", result.output)
+        elif known and result.outcome == "passed" and not known.may_pass:
+            self.problem(f"{result.id}: passed, but is listed as {known.outcome}: unlist it")
+        elif result.outcome == "skipped":
+            reason = result.output.removeprefix("Skipped").lstrip(": ") or "no reason given"
+            self.skipped.setdefault(reason, []).append(result.id)
+        else:
+            self.passed += 1
+
+    def problem(self, headline, output=""):
+        self.problems.append((headline, output))
+
+    def print(self):
+        for headline, output in self.problems:
+            print(f"\n==== {headline}")
+            if output:
+                print(output.rstrip())
+        print()
+        for reason, tests in sorted(self.skipped.items()):
+            files = collections.Counter(test.partition("::")[0] for test in tests)
+            where = [f"{name} ({count})" for name, count in files.items()]
+            print(f"skipped {len(tests)}: {reason}: {', '.join(where if tests[3:] else tests)}")
+        for known in self.as_known:
+            print(f"known {known.outcome}: {known.id}: {known.reason}")
+        for headline, _ in self.problems:
+            print(f"UNEXPECTED {headline}")
+        skipped = sum(map(len, self.skipped.values()))
+        skipped += sum(known.outcome == "skipped" for known in self.as_known)
+        failures = sum(known.outcome != "skipped" for known in self.as_known)
+        print(
+            f"{self.passed} passed, {len(self.problems)} failed, {skipped} skipped"
+            f" ({failures} known failures)"
+        )
+        return 1 if self.problems else 0
+
+
+# ------------------------------------------------------------------------------------------------
+
+
+def probe(options, root):
+    """Check that the interpreter has the package under test; return its version as "3.X"."""
+    imports = "import eventlet" if options.allow_foreign else "import eventlet, eventlet._core"
+    code = (
+        f"import json, sys, pytest, greenlet; {imports}; print(json.dumps(["
+        "'%d.%d' % sys.version_info[:2], eventlet.__version__, eventlet.__file__]))"
+    )
+    done = subprocess.run(
+        [options.python, "-c", code],
+        cwd=root,
+        env=environment(options.hub, root),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise Unusable(
+            f"{options.python} cannot import pytest and this package (eventlet with"
+            f" eventlet._core): install them there first\n{done.stderr}"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def select(options, expected, root):
+    """Return the (file name, ids or None) pairs to run."""
+    if not options.tests:
+        if options.all:
+            names = {path.name for path in root.glob("tests/*.py")}
+            return [(n, None) for n in sorted(names) if n.startswith("test_") or "_test." in n]
+        return [(name, None) for name in expected.files]
+    chosen = {}
+    for test in options.tests:
+        name, _, rest = test.removeprefix("tests/").partition("::")
+        name = name if name.endswith(".py") else name + ".py"
+        if not (root / "tests" / name).is_file():
+            raise Unusable(f"there is no tests/{name} in Eventlet {expected.version}")
+        ids = chosen.setdefault(name, [])
+        ids.append(f"{name}::{rest}" if rest else None)
+    return [(name, None if None in ids else ids) for name, ids in chosen.items()]
+
+
+def parse_arguments():
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        epilog="Skips of the tests' own are counted and shown; they need no entry in the"
+        " expectation file. Files that are not in scope there may be named, too.",
+    )
+    parser.add_argument(
+        "tests",
+        nargs="*",
+        metavar="TEST",
+        help="a test file or test, as event_test or event_test.py::TestEvent::test_send"
+        " (default: every file in scope)",
+    )
+    add = parser.add_argument
+    add("--all", action="store_true", help="run every test file, not only those in scope")
+    add("--hub", metavar="NAME", help="hub to run on: sets EVENTLET_HUB")
+    add("--python", default=sys.executable, metavar="PATH", help="interpreter (default: this one)")
+    add("--jobs", type=int, default=1, metavar="N", help="test files to run at once (default: 1)")
+    add(
+        "--timeout",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="limit for each test, after which all stacks are printed (default: 60)",
+    )
+    add("--list", action="store_true", help="list the files in scope and the known tests, and exit")
+    add("--verbose", action="store_true", help="print everything that pytest prints")
+    add(
+        "--require",
+        action="store_true",
+        help="fail when the tests cannot be downloaded (default: say so and exit with 0)",
+    )
+    add("--archive", type=pathlib.Path, metavar="FILE", help="source distribution to use")
+    add(
+        "--cache",
+        type=pathlib.Path,
+        default=cache / "eventlet-conformance",
+        metavar="FOLDER",
+        help="where to keep the source distribution (default: %(default)s)",
+    )
+    add(
+        "--expectations",
+        type=pathlib.Path,
+        default=HERE / "expectations.toml",
+        metavar="FILE",
+        help="expectation file (default: the one beside this script)",
+    )
+    # To try the runner itself on an implementation without a native core.
+    add("--allow-foreign", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def list_expectations(expected):
+    for name, tests in expected.files.items():
+        print(f"{name}: {tests or 'any number of'} tests")
+    for known in expected.entries:
+        only = "".join(f" [{each}]" for each in (*known.hubs, *known.pythons))
+        print(f"known {known.outcome}{only}: {known.id}: {known.reason}")
+    return 0
+
+
+def run_all(options, expected, work):
+    root = work / "root"
+    root.mkdir()
+    python, version, location = probe(options, root)
+    try:
+        archive = options.archive or fetch(expected, options.cache, options.python)
+    except Unavailable as error:
+        print(f"conformance: SKIPPED, Eventlet's tests cannot be downloaded: {error}")
+        return 1 if options.require else 0
+    if sha256_of(archive) != expected.sha256:
+        raise Unusable(f"{archive} is not the pinned source distribution")
+    extract_tests(archive, expected.version, root)
+    shutil.copy(HERE / "plugin.py", root / "conformance_plugin.py")
+    print(
+        f"Eventlet {expected.version}'s tests on eventlet {version} ({location}),"
+        f" Python {python}, hub {options.hub or 'default'}",
+        flush=True,
+    )
+    verdict = Verdict(expected.files, expected.known(options.hub, python))
+    chosen = select(options, expected, root)
+    runs = [FileRun(options, root, name, ids) for name, ids in chosen]
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        # One at a time, in this thread: an interrupt then ends the test process at once.
+        each = map(FileRun.run, runs) if options.jobs == 1 else pool.map(FileRun.run, runs)
+        for run in each:
+            print(f"{run.name:36}{run.seconds:6.1f} s  {run.counts()}", flush=True)
+            verdict.judge(run)
+    return verdict.print()
+
+
+def main():
+    options = parse_arguments()
+    options.python = os.path.abspath(shutil.which(options.python) or options.python)
+    # A short path: the tests make UNIX sockets below it.
+    work = pathlib.Path(tempfile.mkdtemp(prefix="conf")).resolve()
+    try:
+        expected = Expectations(options.expectations)
+        if options.list:
+            return list_expectations(expected)
+        return run_all(options, expected, work)
+    except Unusable as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

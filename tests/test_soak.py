@@ -1,0 +1,44 @@
+"""A few seconds of the soak, so that it cannot rot between two long runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOAK = Path(__file__).parent / "soak" / "soak.py"
+
+
+# Seeds that between them do every operation many times over.
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_short_soak_leaves_nothing_behind(seed: int) -> None:
+    command = [sys.executable, str(SOAK), "--seconds", "4", "--seed", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"soak: passed (seed {seed})" in done.stdout
+
+
+def test_a_leak_is_found() -> None:
+    """The checks themselves: an operation that leaves things behind must fail the run."""
+    leak = f"""
+import runpy, sys
+sys.path.insert(0, {str(SOAK.parent)!r})
+import eventlet, operations
+kept = []
+def leak(self, random):
+    if not kept:
+        kept.append(eventlet.connect(self.servers.echo_address))
+        kept.append(eventlet.spawn(eventlet.sleep, 1000))
+operations.Operations.table = lambda self: [(1, self.leak)]
+operations.Operations.leak = leak
+sys.argv = ["soak.py", "--seconds", "1", "--workers", "2", "--settle", "1"]
+runpy.run_path({str(SOAK)!r}, run_name="__main__")
+"""
+    command = [sys.executable, "-c", leak]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "LEFT open files" in done.stdout
+    assert "LEFT live green threads" in done.stdout
+    assert "LEFT timers" in done.stdout
