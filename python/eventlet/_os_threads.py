@@ -1,7 +1,7 @@
 """OS threads for calls that block, whatever a program has patched.
 
-The names are taken when Eventlet is first imported, before anything can be monkey patched: these threads are
-real ones, always.
+The names are taken when Eventlet is first imported, before anything can be monkey patched: these
+threads are real ones, always.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class ThreadPool:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return ``function(*args, **kwargs)``, or raise what it raises.
 
-        A green thread that is interrupted while it waits (a `Timeout`, a kill) does not stop the call; its
-        result is dropped.
+        A green thread that is interrupted while it waits (a `Timeout`, a kill) does not stop the
+        call; its result is dropped.
         """
         done = Event()
         with self._lock:

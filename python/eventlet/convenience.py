@@ -36,8 +36,8 @@ class StopServe(Exception):
     """Raised by a handler to make `serve` return."""
 
 
-#: What accept() reports about a connection that has failed already, or about the network on its way: the
-#: next one may be fine.
+#: What accept() reports about a connection that has failed already, or about the network on its
+#: way: the next one may be fine.
 _CLIENT_ERRNOS = frozenset(
     getattr(errno, name)
     for name in (
@@ -93,8 +93,8 @@ def listen(
     :param family: the kind of address.
     :param backlog: how many connections may wait to be accepted.
     :param reuse_addr: set SO_REUSEADDR, so that a restarted server gets its port back at once.
-    :param reuse_port: set SO_REUSEPORT, so that several processes can listen at one port. By default that
-        is done unless the port is 0: a random port should be nobody else's.
+    :param reuse_port: set SO_REUSEPORT, so that several processes can listen at one port. By
+        default that is done unless the port is 0: a random port should be nobody else's.
     """
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -156,19 +156,19 @@ class _Places:
             self._freed.send()
 
 
-def serve(
-    sock: Any, handle: Callable[[Any, Any], Any], concurrency: int = 1000
-) -> None:
+def serve(sock: Any, handle: Callable[[Any, Any], Any], concurrency: int = 1000) -> None:
     """Serve the connections to a listening socket, each in a green thread of its own.
 
     :param sock: a listening socket, plain or TLS.
-    :param handle: called as ``handle(connection, address)``. When it returns the connection is closed.
+    :param handle: called as ``handle(connection, address)``. When it returns the connection is
+        closed.
     :param concurrency: how many connections are served at once; further ones wait to be accepted.
 
-    It returns when a handler raises `StopServe`. Any other exception from a handler ends it too, and is
-    raised here; connections that are being served go on. What a client does before its handler runs (it may
-    reset the connection, or fail in the TLS handshake) ends nothing but that connection. When the process
-    runs out of descriptors, or the system out of memory, it says so on stderr, pauses, and goes on.
+    It returns when a handler raises `StopServe`. Any other exception from a handler ends it too,
+    and is raised here; connections that are being served go on. What a client does before its
+    handler runs (it may reset the connection, or fail in the TLS handshake) ends nothing but that
+    connection. When the process runs out of descriptors, or the system out of memory, it says so on
+    stderr, pauses, and goes on.
     """
     server = getcurrent()
     places = _Places(concurrency)
@@ -195,12 +195,11 @@ def _accept(sock: Any) -> Any:
                 raise
             if not pause:
                 now = time.strftime("%H:%M:%S")
-                print(
+                sys.stderr.write(
                     f"{now} eventlet.serve: cannot accept connections: {error}. "
-                    "Trying again until it works.",
-                    file=sys.stderr,
-                    flush=True,
+                    "Trying again until it works.\n"
                 )
+                sys.stderr.flush()
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         sleep(pause)
 

@@ -9,15 +9,16 @@ __all__ = ["hub_exceptions", "hub_prevent_multiple_readers"]
 
 
 def hub_exceptions(state: bool = False) -> None:
-    """Set whether this thread's hub prints exceptions that nobody has caught. It does by default."""
+    """Set whether this thread's hub prints exceptions that nobody catches; it does by default."""
     get_hub().debug_exceptions = state
 
 
 def hub_prevent_multiple_readers(state: bool = True) -> None:
-    """Set whether it is an error if two green threads wait to read, or to write, the same descriptor.
+    """Set whether it is an error if two green threads wait to read, or to write, the same
+    descriptor.
 
-    It is by default, since most often it is a mistake: nobody can tell who gets what. The setting is for
-    this thread's hub and for all hubs that are made later.
+    It is by default, since most often it is a mistake: nobody can tell who gets what. The setting
+    is for this thread's hub and for all hubs that are made later.
     """
     _core.set_prevent_multiple_readers(state)
     get_hub().prevent_multiple_readers = state

@@ -1,7 +1,7 @@
 """Calls that block, in OS threads.
 
-`execute` runs a function in a pool of OS threads while the green thread that asked for it waits; `Proxy` does
-so for every method of an object.
+`execute` runs a function in a pool of OS threads while the green thread that asked for it waits;
+`Proxy` does so for every method of an object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from eventlet.event import Event
 
 __all__ = ["Proxy", "execute", "killall", "set_num_threads"]
 
-#: Whether exceptions that a call raises are kept from stderr; they are raised in the caller in any case.
+#: Whether exceptions that a call raises are kept from stderr; they are raised in the caller in any
+#: case.
 QUIET = True
 
 EXC_CLASSES = (Exception,)
@@ -70,8 +71,9 @@ def _work(jobs: SimpleQueue[tuple[Any, ...] | None], name: str, ended: Any) -> N
 def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return ``meth(*args, **kwargs)``, called in an OS thread; other green threads run meanwhile.
 
-    What it raises is raised here. A green thread that is interrupted while it waits does not stop the call.
-    In one of the pool's own threads, or if `set_num_threads` has set 0, the call is made on the spot.
+    What it raises is raised here. A green thread that is interrupted while it waits does not stop
+    the call. In one of the pool's own threads, or if `set_num_threads` has set 0, the call is made
+    on the spot.
     """
     if _nthreads == 0 or getattr(_mine, "is_worker", False):
         return meth(*args, **kwargs)
@@ -113,9 +115,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def proxy_call(
-    autowrap: tuple[type, ...], f: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
+def proxy_call(autowrap: tuple[type, ...], f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call `f` through `execute`; a result whose class is in `autowrap` is wrapped in a `Proxy`.
 
     With the keyword argument ``nonblocking=True`` the call is made on the spot.
@@ -211,8 +211,8 @@ class Proxy:
         return Proxy(iterator)
 
     def __next__(self) -> Any:
-        # StopIteration cannot pass through a generator's or an event's machinery unharmed everywhere, so
-        # the end is told by a value.
+        # StopIteration cannot pass through a generator's or an event's machinery unharmed
+        # everywhere, so the end is told by a value.
         value = proxy_call(self._autowrap, next, self._obj, _END)
         if value is _END:
             raise StopIteration

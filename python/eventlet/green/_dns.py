@@ -1,7 +1,7 @@
 """Looking up names without blocking: libc's own functions, in OS threads.
 
-The answers are those that any other program on the machine gets. A lookup that a `Timeout` interrupts goes on
-in its thread; its answer is dropped.
+The answers are those that any other program on the machine gets. A lookup that a `Timeout`
+interrupts goes on in its thread; its answer is dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The module ``socket`` with sockets and lookups that let other green threads run while they wait."""
+"""The module ``socket`` with sockets and lookups that let others run while they wait."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def create_connection(
     :param timeout: seconds for each attempt, and for the socket afterwards; by default that of
         ``socket.getdefaulttimeout()``.
     :param source_address: where to connect from; by default wherever the system likes.
-    :param all_errors: raise an ExceptionGroup of what has gone wrong with each address; by default the
-        last error is raised. Needs Python 3.11.
+    :param all_errors: raise an ExceptionGroup of what has gone wrong with each address; by default
+        the last error is raised. Needs Python 3.11.
     """
     host, port = address
     failures: list[OSError] = []
@@ -138,7 +138,7 @@ def create_server(
 
 
 def getfqdn(name: str = "") -> str:
-    """Return the fully qualified name of a host, by default of this one; `name` if there is none."""
+    """Return the full name of a host, by default of this one; `name` if there is none."""
     name = name.strip()
     if not name or name in ("0.0.0.0", "::"):
         name = _original.gethostname()

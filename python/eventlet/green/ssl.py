@@ -1,7 +1,7 @@
 """The module ``ssl`` with sockets that let other green threads run while they wait.
 
-The classes derive from the standard ones, and everything that TLS is about is the standard library's doing.
-What is ours is what happens when an operation would have to wait.
+The classes derive from the standard ones, and everything that TLS is about is the standard
+library's doing. What is ours is what happens when an operation would have to wait.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _OriginalContext = _original.SSLContext
 class _Made(GreenSocket):
     """Takes the call that the standard library makes while it creates an ``SSLSocket``.
 
-    It calls ``super(SSLSocket, self).__init__``, and after monkey patching that name is `GreenSSLSocket`.
+    It calls ``super(SSLSocket, self).__init__``, and after monkey patching that name is
+    `GreenSSLSocket`.
     """
 
     __slots__ = ()
@@ -49,11 +50,11 @@ class _Made(GreenSocket):
 class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):  # type: ignore[misc]
     """An ``ssl.SSLSocket`` whose operations let other green threads run while they wait.
 
-    It is made by ``GreenSSLContext.wrap_socket``, by `wrap_socket`, or by calling the class with the
-    arguments of `wrap_socket`.
+    It is made by ``GreenSSLContext.wrap_socket``, by `wrap_socket`, or by calling the class with
+    the arguments of `wrap_socket`.
 
-    What `accept` returns does its handshake when it is first used, not in `accept`: so a client that is slow
-    or fails there holds up nobody but the green thread that serves it.
+    What `accept` returns does its handshake when it is first used, not in `accept`: so a client
+    that is slow or fails there holds up nobody but the green thread that serves it.
     """
 
     _handshake_due = False
@@ -127,7 +128,7 @@ class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):  # type: ignore[misc]
         return super().send(data, flags)
 
     def unwrap(self) -> Any:
-        """Say goodbye to the peer and wait for its answer; return the socket, which is plain then."""
+        """Say goodbye and wait for the peer's answer; return the socket, which is plain then."""
         self._shake_hands()
         return retry_ssl(self, super().unwrap)
 
@@ -172,8 +173,8 @@ SSLSocket = GreenSSLSocket
 def _settable(name: str) -> Any:
     """Return a property of the context that is set past ``ssl.SSLContext``.
 
-    The standard setters look their own class up by name, and after monkey patching that name is ours: they
-    would call themselves.
+    The standard setters look their own class up by name, and after monkey patching that name is
+    ours: they would call themselves.
     """
     native = getattr(_ssl._SSLContext, name)  # type: ignore[attr-defined]
 
@@ -217,8 +218,9 @@ def wrap_socket(
 
     :param keyfile: the private key (PEM), if it is not in `certfile`.
     :param certfile: our certificate (PEM); a server needs one.
-    :param cert_reqs: CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED: whether the peer has to have a certificate
-        that `ca_certs` vouches for. Host names are not compared: use a context for that.
+    :param cert_reqs: CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED: whether the peer has to have a
+        certificate that `ca_certs` vouches for. Host names are not compared: use a context for
+        that.
     :param ssl_version: a protocol constant; by default the best that both sides have.
     :param ca_certs: a file with certificates to trust (PEM).
     :param ciphers: an OpenSSL cipher list.

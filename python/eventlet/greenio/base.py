@@ -1,8 +1,8 @@
 """Green sockets.
 
 A `GreenSocket` is a ``socket.socket``: what does not wait is inherited, what may wait is native
-(`eventlet._core.SocketMethods`). The descriptor is always non-blocking, and the timeout that a program sets
-is kept here, for the hub to obey.
+(`eventlet._core.SocketMethods`). The descriptor is always non-blocking, and the timeout that a
+program sets is kept here, for the hub to obey.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlet import hubs
-from eventlet._core import SocketMethods, init_sockets, notify_adopted, notify_closing
+from eventlet._core import (
+    SocketMethods,
+    init_sockets,
+    notify_adopted,
+    notify_closing,
+    notify_opened,
+)
 
 __all__ = [
     "BUFFER_SIZE",
@@ -64,8 +70,8 @@ _SENDFILE_BLOCK = 1 << 20
 class GreenSocket(SocketMethods, _Socket):
     """A socket whose operations let other green threads run while they wait.
 
-    ``GreenSocket(family, type, proto, fileno)`` is as for ``socket.socket``. ``GreenSocket(sock)`` stands for
-    an existing socket: both have one descriptor, and closing either closes it.
+    ``GreenSocket(family, type, proto, fileno)`` is as for ``socket.socket``. ``GreenSocket(sock)``
+    stands for an existing socket: both have one descriptor, and closing either closes it.
 
     :param set_nonblocking: pass False for a descriptor that is non-blocking already.
     """
@@ -102,7 +108,7 @@ class GreenSocket(SocketMethods, _Socket):
         _init(self, family, type, proto, fileno)
         if set_nonblocking and (fileno is not None or not _SOCK_NONBLOCK):
             _set_base_timeout(self, 0.0)
-        hubs.get_hub().mark_as_reopened(self.fileno())
+        notify_opened(self.fileno())
 
     def _stand_for(self, original: Any, set_nonblocking_: bool) -> None:
         fileno = original.fileno()
@@ -170,7 +176,7 @@ class GreenSocket(SocketMethods, _Socket):
         return self._green_timeout
 
     def setblocking(self, flag: bool) -> None:
-        """``setblocking(True)`` is ``settimeout(None)``, ``setblocking(False)`` is ``settimeout(0)``."""
+        """Set the timeout to None (wait for ever) if `flag` is true, else to 0 (do not wait)."""
         self._green_timeout = None if flag else 0.0
 
     def getblocking(self) -> bool:
@@ -182,7 +188,7 @@ class GreenSocket(SocketMethods, _Socket):
         _socket.socket.bind(self, self._resolved(address))
 
     def dup(self) -> GreenSocket:
-        """Return a new socket for the same connection, with a descriptor and a timeout of its own."""
+        """Return another socket for this connection, with a descriptor of its own."""
         fileno = socket.dup(self.fileno())
         new = _adopt(self._public or type(self), self.family, self.type, self.proto, fileno)
         new.settimeout(self.gettimeout())
@@ -260,9 +266,7 @@ class GreenSocket(SocketMethods, _Socket):
         )
 
 
-def _adopt(
-    cls: type[GreenSocket], family: int, type_: int, proto: int, fileno: int
-) -> GreenSocket:
+def _adopt(cls: type[GreenSocket], family: int, type_: int, proto: int, fileno: int) -> GreenSocket:
     """Make a socket of a descriptor that nobody else owns; on failure the descriptor is closed."""
     sock = cls.__new__(cls)
     try:
@@ -300,8 +304,8 @@ def _delegate_attribute(name: str) -> property:
 class _StandIn(GreenSocket):
     """A green socket that stands for another socket.
 
-    It has no descriptor: what is asked of it is asked of the other, so there is nothing to get out of step,
-    and nothing that could be closed twice.
+    It has no descriptor: what is asked of it is asked of the other, so there is nothing to get out
+    of step, and nothing that could be closed twice.
     """
 
     __slots__ = ()
@@ -403,7 +407,7 @@ def socket_accept(descriptor: Any) -> Any:
 
 
 def shutdown_safe(sock: Any) -> None:
-    """Shut down a socket of any kind, for both directions; one that is not connected is left alone."""
+    """Shut down both directions of a socket of any kind; one without a peer is left alone."""
     try:
         try:
             sock.shutdown(_socket.SHUT_RDWR)
@@ -432,7 +436,7 @@ class _NoOpenSSL:
 
 
 def find_openssl() -> Any:
-    """Return the module ``OpenSSL.SSL``, or something with its exceptions if it is not installed."""
+    """Return the module ``OpenSSL.SSL``, or a class with its exceptions without it."""
     try:
         from OpenSSL import SSL
     except ImportError:

@@ -1,4 +1,4 @@
-"""Green pipes: file objects over descriptors that may block, such as those of pipes and terminals."""
+"""Green pipes: file objects over descriptors that may block, of pipes and terminals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from socket import SocketIO as _fileobject
 from typing import Any
 
-from eventlet import hubs
-from eventlet._core import notify_closing, wait_fileno
+from eventlet._core import notify_closing, notify_opened, wait_fileno
 from eventlet.greenio.base import set_nonblocking
 
 __all__ = ["GreenFileIO", "GreenPipe", "_fileobject"]
@@ -29,11 +28,11 @@ class GreenFileIO(io.FileIO):
         opener: Callable[[str, int], int] | None = None,
     ) -> None:
         super().__init__(name, mode, closefd, opener)
-        hubs.notify_opened(self.fileno())
+        notify_opened(self.fileno())
         set_nonblocking(self)
 
     def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
-        """Return at most `size` bytes, all up to the end if it is negative or None; ``b""`` at the end."""
+        """Return at most `size` bytes, or all up to the end if it is None or negative."""
         if size is None or size < 0:
             return self.readall()
         while True:
@@ -69,6 +68,12 @@ class GreenFileIO(io.FileIO):
                     done += count
             return done
 
+    def truncate(self, size: int | None = None) -> int:
+        """Cut the file to `size` bytes, by default to the present position, and go there."""
+        size = super().truncate(size)
+        self.seek(size)
+        return size
+
     def close(self) -> None:
         """Close the file. Green threads that wait for it get `IOClosed`."""
         if not self.closed:
@@ -91,7 +96,8 @@ def GreenPipe(
 ) -> Any:
     """Open a file, as the built-in ``open`` does, whose operations are green.
 
-    :param name: a path, a descriptor, or a file object: its descriptor is duplicated and it is closed.
+    :param name: a path, a descriptor, or a file object: its descriptor is duplicated and it is
+        closed.
     """
     if hasattr(name, "fileno"):
         fileno = os.dup(name.fileno())
@@ -109,38 +115,25 @@ def GreenPipe(
         raise ValueError("can't have unbuffered text I/O")
     raw = GreenFileIO(name, "".join(sorted(letters - set("btU"))), closefd, opener)
     try:
-        return _wrap(raw, text, buffering, encoding, errors, newline)
+        buffered = _buffered(raw, buffering)
+        if not text:
+            return buffered
+        by_line = buffering == 1 or (buffering < 0 and raw.isatty())
+        encoding = io.text_encoding(encoding)
+        wrapper = io.TextIOWrapper(buffered, encoding, errors, newline, by_line)
+        wrapper.mode = mode  # type: ignore[misc]
+        return wrapper
     except BaseException:
         raw.close()
         raise
 
 
-def _wrap(
-    raw: GreenFileIO,
-    text: bool,
-    buffering: int,
-    encoding: str | None,
-    errors: str | None,
-    newline: str | None,
-) -> Any:
+def _buffered(raw: GreenFileIO, buffering: int) -> Any:
     if buffering == 0:
         return raw
-    by_line = buffering == 1 or (buffering < 0 and raw.isatty())
     size = io.DEFAULT_BUFFER_SIZE if buffering <= 1 else buffering
-    buffered: Any
     if raw.readable() and raw.writable():
-        # A pipe or a socket has no position, so what is read and what is written have nothing to do with
-        # each other there.
-        if raw.seekable():
-            buffered = io.BufferedRandom(raw, size)
-        else:
-            buffered = io.BufferedRWPair(raw, raw, size)
-    elif raw.writable():
-        buffered = io.BufferedWriter(raw, size)
-    else:
-        buffered = io.BufferedReader(raw, size)
-    if not text:
-        return buffered
-    wrapper = io.TextIOWrapper(buffered, io.text_encoding(encoding), errors, newline, by_line)
-    wrapper.mode = raw.mode  # type: ignore[misc]
-    return wrapper
+        # A pipe or a socket has no position, so what is read and what is written have nothing to do
+        # with each other there.
+        return io.BufferedRandom(raw, size) if raw.seekable() else io.BufferedRWPair(raw, raw, size)
+    return io.BufferedWriter(raw, size) if raw.writable() else io.BufferedReader(raw, size)

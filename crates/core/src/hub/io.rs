@@ -521,7 +521,7 @@ impl Io {
     /// Whether whoever waits for `fd` began to before the number had this generation.
     pub fn is_older(&mut self, fd: RawFd, generation: u32) -> bool {
         self.existing(fd)
-            .is_some_and(|entry| entry.generation.wrapping_sub(generation).cast_signed() < 0)
+            .is_some_and(|entry| (entry.generation.wrapping_sub(generation) as i32) < 0)
     }
 
     /// Everybody who waits in a direction.

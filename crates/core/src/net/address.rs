@@ -17,12 +17,15 @@ unsafe extern "C" {
     ) -> *const c_char;
 }
 
-/// `accept(2)`: the new descriptor, non-blocking and closed on `exec`, and where it comes from as Python
-/// writes that. The address is None for families that are not known here.
+/// A new connection: its descriptor, non-blocking and closed on `exec`, and where it comes from as Python
+/// writes that; None for families that are not known here.
+pub type Taken = (OwnedFd, Option<Py<PyAny>>);
+
+/// `accept(2)`.
 ///
 /// The outer error is the errno. Kept out of line: the address is large, and the caller parks.
 #[inline(never)]
-pub fn accept(py: Python<'_>, fd: RawFd) -> Result<PyResult<(OwnedFd, Option<Py<PyAny>>)>, i32> {
+pub fn accept(py: Python<'_>, fd: RawFd) -> Result<PyResult<Taken>, i32> {
     // SAFETY: all zeros is a valid value.
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;

@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyCFunction, PyType};
 use pyo3::{ffi, intern};
 
 use crate::errors;
@@ -25,7 +25,7 @@ struct Head {
     object: ffi::PyObject,
     fd: c_int,
     family: c_int,
-    kind: c_int,
+    socktype: c_int,
     protocol: c_int,
 }
 
@@ -33,7 +33,7 @@ struct Head {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     pub family: c_int,
-    pub kind: c_int,
+    pub socktype: c_int,
     pub protocol: c_int,
 }
 
@@ -131,13 +131,13 @@ pub fn kind(socket: &Bound<'_, PyAny>) -> PyResult<Kind> {
     if let Some(head) = head(&owner) {
         return Ok(Kind {
             family: head.family,
-            kind: head.kind,
+            socktype: head.socktype,
             protocol: head.protocol,
         });
     }
     Ok(Kind {
         family: owner.getattr(intern!(py, "family"))?.extract()?,
-        kind: owner.getattr(intern!(py, "type"))?.extract()?,
+        socktype: owner.getattr(intern!(py, "type"))?.extract()?,
         protocol: owner.getattr(intern!(py, "proto"))?.extract()?,
     })
 }
@@ -164,7 +164,7 @@ pub fn init_sockets(
         probe.call_method0(intern!(py, "fileno"))?.extract()?,
         Kind {
             family: probe.getattr(intern!(py, "family"))?.extract()?,
-            kind: probe.getattr(intern!(py, "type"))?.extract()?,
+            socktype: probe.getattr(intern!(py, "type"))?.extract()?,
             protocol: probe.getattr(intern!(py, "proto"))?.extract()?,
         },
     );
@@ -178,7 +178,7 @@ pub fn init_sockets(
         head.fd,
         Kind {
             family: head.family,
-            kind: head.kind,
+            socktype: head.socktype,
             protocol: head.protocol,
         },
     );
@@ -188,6 +188,20 @@ pub fn init_sockets(
         DIRECT.store(true, Ordering::Relaxed);
     }
     Ok(same)
+}
+
+/// Notes that a socket has just been opened as `fileno`: what is known of the number is out of date.
+///
+/// A `mark_as_reopened` that somebody has put in place of the hub's own is called as well.
+#[pyfunction]
+pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
+    let hub = hub::current(py)?;
+    hub::closing(py, fileno);
+    let method = hub.getattr(intern!(py, "mark_as_reopened"))?;
+    if method.is_instance_of::<PyCFunction>() && method.getattr(intern!(py, "__self__"))?.is(&hub) {
+        return Ok(());
+    }
+    method.call1((fileno,)).map(drop)
 }
 
 /// Notes that a green socket stands for another one from now on, whose descriptor is `fileno`.

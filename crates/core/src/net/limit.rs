@@ -23,13 +23,21 @@ pub enum Next {
     Ended,
 }
 
-/// The deadline of one operation, once it is known.
-pub struct Limit(Option<Option<u64>>);
+/// The deadline of one operation.
+#[derive(Clone, Copy)]
+pub enum Limit {
+    /// Not looked up yet.
+    Unknown,
+    /// There is none.
+    Never,
+    /// On the hub's clock.
+    At(u64),
+}
 
 impl Limit {
     /// A limit that has not been looked up.
     pub const fn new() -> Self {
-        Self(None)
+        Self::Unknown
     }
 
     /// Deals with a failed read: waits if it would have blocked.
@@ -114,22 +122,24 @@ impl Limit {
     }
 
     fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
-        if let Some(deadline) = self.0 {
-            return Ok(deadline);
+        match *self {
+            Self::Unknown => {}
+            Self::Never => return Ok(None),
+            Self::At(deadline) => return Ok(Some(deadline)),
         }
         let py = socket.py();
         let timeout = socket.getattr(intern!(py, "_green_timeout"))?;
-        let deadline = if timeout.is_none() {
-            None
-        } else {
-            let seconds: f64 = timeout.extract()?;
-            if seconds <= 0.0 {
-                return Err(errors::os_error(py, errno));
-            }
-            Some(clock::after(clock::now(), seconds))
-        };
-        self.0 = Some(deadline);
-        Ok(deadline)
+        if timeout.is_none() {
+            *self = Self::Never;
+            return Ok(None);
+        }
+        let seconds: f64 = timeout.extract()?;
+        if seconds <= 0.0 {
+            return Err(errors::os_error(py, errno));
+        }
+        let deadline = clock::after(clock::now(), seconds);
+        *self = Self::At(deadline);
+        Ok(Some(deadline))
     }
 }
 

@@ -31,6 +31,7 @@ use pyo3::prelude::*;
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;
+    module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_adopted, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_closing, module)?)?;
     module.add_function(wrap_pyfunction!(tls::retry_ssl, module)?)

@@ -221,7 +221,12 @@ impl SocketMethods {
         // From here on it is up to the method to close it.
         let conn = slf.call_method1(
             intern!(py, "_accepted"),
-            (kind.family, kind.kind, kind.protocol, taken.into_raw_fd()),
+            (
+                kind.family,
+                kind.socktype,
+                kind.protocol,
+                taken.into_raw_fd(),
+            ),
         )?;
         let address = match address {
             Some(address) => address.into_bound(py),
@@ -288,9 +293,7 @@ fn wait_if_empty(socket: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>) -> PyResu
     Limit::new().wait_untried(socket, fd::of(socket)?, Direction::Read)
 }
 
-fn take_connection(
-    slf: &Bound<'_, SocketMethods>,
-) -> PyResult<(std::os::fd::OwnedFd, Option<Py<PyAny>>)> {
+fn take_connection(slf: &Bound<'_, SocketMethods>) -> PyResult<address::Taken> {
     let socket = slf.as_any();
     let mut limit = Limit::new();
     loop {

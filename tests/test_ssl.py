@@ -1,0 +1,384 @@
+"""TLS over green sockets: without blocking, and with every argument honoured."""
+
+import contextlib
+import os
+import socket as stdlib
+import ssl as stdlib_ssl
+import subprocess
+import warnings
+
+import pytest
+
+import eventlet
+from eventlet import hubs
+from eventlet.green import socket, ssl
+from eventlet.greenio import GreenSocket
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+LONG = 20
+
+
+@pytest.fixture(autouse=True)
+def limit():
+    """Ends what hangs in a green thread with a traceback that shows where."""
+    with eventlet.Timeout(LONG):
+        yield
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for "localhost" and its key: two paths."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", key, "-out", cert]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs the openssl command")
+    return cert, key
+
+
+@pytest.fixture
+def listener(certificate):
+    """A TLS listener."""
+    cert, key = certificate
+    plain = eventlet.listen(("127.0.0.1", 0))
+    with ssl.wrap_socket(plain, certfile=cert, keyfile=key, server_side=True) as sock:
+        yield sock
+
+
+@pytest.fixture
+def pair(listener):
+    """Two connected TLS sockets: client, server."""
+    server = eventlet.spawn(accept_and_shake, listener)
+    client = ssl.wrap_socket(eventlet.connect(listener.getsockname()))
+    with client, server.wait() as conn:
+        yield client, conn
+
+
+def accept_and_shake(listener):
+    conn, _ = listener.accept()
+    conn.do_handshake()
+    return conn
+
+
+def drain(sock):
+    """Receive for ever."""
+    while sock.recv(1 << 16):
+        pass
+
+
+def parked(function, *args):
+    """Start `function` in a green thread and return it once it waits for a descriptor."""
+    hub = hubs.get_hub()
+    before = len(hub.get_readers()) + len(hub.get_writers())
+    thread = eventlet.spawn(function, *args)
+    while len(hub.get_readers()) + len(hub.get_writers()) <= before:
+        assert not thread.dead, "it did not wait"
+        eventlet.sleep(0)
+    return thread
+
+
+def test_classes(pair, listener):
+    client, server = pair
+    for sock in (client, server, listener):
+        assert type(sock) is ssl.GreenSSLSocket is ssl.SSLSocket
+        assert isinstance(sock, stdlib_ssl.SSLSocket)
+        assert isinstance(sock, GreenSocket)
+        assert isinstance(sock, stdlib.socket)
+        assert isinstance(sock.context, ssl.GreenSSLContext)
+        assert isinstance(sock.context, stdlib_ssl.SSLContext)
+    assert client.version() == server.version()
+    assert client.cipher()[0] == server.cipher()[0]
+
+
+def test_reads_and_writes_overlap(pair):
+    client, server = pair
+    reader = parked(client.recv, 100)
+    server.sendall(b"from the server")
+    assert reader.wait() == b"from the server"
+    buffer = bytearray(100)
+    reader = parked(server.recv_into, buffer)
+    assert client.send(b"from the client") == 15
+    assert reader.wait() == 15
+    assert buffer[:15] == b"from the client"
+    reader = parked(client.read, 4)
+    server.write(b"data")
+    assert reader.wait() == b"data"
+
+
+def test_much_data_both_ways(pair):
+    _client, _server = pair
+    data = os.urandom(4 << 20)
+
+    def receive(sock):
+        received = bytearray()
+        while len(received) < len(data):
+            received += sock.recv(1 << 16)
+        return received
+
+    threads = [eventlet.spawn(sock.sendall, data) for sock in pair]
+    readers = [eventlet.spawn(receive, sock) for sock in pair]
+    for thread in threads:
+        thread.wait()
+    assert all(reader.wait() == data for reader in readers)
+
+
+def test_makefile(pair):
+    client, server = pair
+    with client.makefile("rwb") as file:
+        server.sendall(b"one\ntwo\n")
+        assert file.readline() == b"one\n"
+        assert file.readline() == b"two\n"
+        file.write(b"three")
+        file.flush()
+        assert server.recv(10) == b"three"
+
+
+def test_timeouts(pair, clean_hub):
+    client, server = pair
+    client.settimeout(0.01)
+    assert client.gettimeout() == 0.01
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    with pytest.raises(TimeoutError):
+        client.sendall(bytes(64 << 20))
+    server.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        drain(server)
+
+
+def test_handshake_times_out(certificate, clean_hub):
+    with eventlet.listen(("127.0.0.1", 0)) as silent:
+        client = eventlet.connect(silent.getsockname())
+        client.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            ssl.wrap_socket(client)
+
+
+def test_eventlet_timeout_interrupts_a_handshake(clean_hub):
+    with eventlet.listen(("127.0.0.1", 0)) as silent:
+        client = eventlet.connect(silent.getsockname())
+        with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.02):
+            ssl.wrap_socket(client)
+
+
+def test_closing_wakes_who_waits(pair, clean_hub):
+    client, _ = pair
+    reader = parked(client.recv, 1)
+    client.close()
+    with pytest.raises(hubs.IOClosed):
+        reader.wait()
+
+
+def test_end_of_stream(pair):
+    client, server = pair
+    server.close()
+    assert client.recv(1) == b""
+    assert client.recv_into(bytearray(1)) == 0
+
+
+def test_unwrap(pair):
+    client, server = pair
+    other = eventlet.spawn(server.unwrap)
+    plain = client.unwrap()
+    plain_server = other.wait()
+    reader = parked(plain.recv, 10)
+    plain_server.sendall(b"plain")
+    assert reader.wait() == b"plain"
+
+
+def test_connecting_after_wrapping(listener):
+    server = eventlet.spawn(accept_and_shake, listener)
+    with ssl.wrap_socket(socket.socket()) as client:
+        client.connect(listener.getsockname())
+        with server.wait() as conn:
+            conn.sendall(b"x")
+            assert client.recv(1) == b"x"
+
+
+def test_accept_does_not_wait_for_handshakes(listener):
+    """A client that says nothing, and one that talks nonsense, hold nobody up."""
+    with eventlet.connect(listener.getsockname()) as silent:
+        mute, _ = listener.accept()
+        with eventlet.connect(listener.getsockname()) as rude:
+            rude.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            talker, _ = listener.accept()
+            client = eventlet.spawn(
+                lambda: ssl.wrap_socket(eventlet.connect(listener.getsockname()))
+            )
+            good, _ = listener.accept()
+            good.sendall(b"x")  # the handshake is done by the first use
+            with client.wait() as conn:
+                assert conn.recv(1) == b"x"
+            with pytest.raises(ssl.SSLError):
+                talker.recv(1)
+            mute.settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                mute.recv(1)
+            silent.close()
+        for sock in (mute, talker, good):
+            sock.close()
+
+
+def test_what_is_asked_after_accept_does_the_handshake(listener):
+    client = eventlet.spawn(lambda: ssl.wrap_socket(eventlet.connect(listener.getsockname())))
+    conn, _ = listener.accept()
+    assert conn.version().startswith("TLS")
+    client.wait().close()
+    conn.close()
+
+
+# ------------------------------------------------------------------------------------------------
+# Arguments
+
+
+def attempt(listener, **kwargs):
+    """Connect with these arguments; return what the client got from the server."""
+
+    def serve():
+        with contextlib.suppress(OSError):
+            conn, _ = listener.accept()
+            with conn:
+                conn.sendall(b"ok")
+
+    server = eventlet.spawn(serve)
+    try:
+        with ssl.wrap_socket(eventlet.connect(listener.getsockname()), **kwargs) as client:
+            return client.recv(10), client
+    finally:
+        server.wait()
+
+
+def test_cert_reqs_and_ca_certs_are_honoured(listener, certificate):
+    cert, _ = certificate
+    with pytest.raises(ssl.SSLCertVerificationError):
+        attempt(listener, cert_reqs=ssl.CERT_REQUIRED)
+    data, client = attempt(listener, cert_reqs=ssl.CERT_REQUIRED, ca_certs=cert)
+    assert data == b"ok"
+    assert client.context.verify_mode == ssl.CERT_REQUIRED
+    assert attempt(listener)[0] == b"ok"
+
+
+def test_ssl_version_is_honoured(listener):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _, client = attempt(listener, ssl_version=ssl.PROTOCOL_TLSv1_2)
+    assert client.context.protocol == ssl.PROTOCOL_TLSv1_2
+
+
+def test_ciphers_are_honoured(listener):
+    with socket.socket() as sock, pytest.raises(ssl.SSLError):
+        ssl.wrap_socket(sock, ciphers="NO-SUCH-CIPHER")
+    _, client = attempt(listener, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+    names = [cipher["name"] for cipher in client.context.get_ciphers()]
+    assert "ECDHE-ECDSA-AES128-GCM-SHA256" in names
+    assert "ECDHE-ECDSA-AES256-GCM-SHA384" not in names
+
+
+def test_a_server_needs_a_certificate(certificate):
+    with socket.socket() as sock:
+        with pytest.raises(ValueError, match="certfile"):
+            ssl.wrap_socket(sock, server_side=True)
+        with pytest.raises(ValueError, match="certfile"):
+            ssl.wrap_socket(sock, keyfile=certificate[1])
+
+
+def test_contexts(listener, certificate):
+    cert, _ = certificate
+    context = ssl.create_default_context(cafile=cert)
+    assert type(context) is ssl.GreenSSLContext
+    assert context.check_hostname
+    server = eventlet.spawn(accept_and_shake, listener)
+    raw = socket.create_connection(("localhost", listener.getsockname()[1]))
+    with context.wrap_socket(raw, server_hostname="localhost") as client, server.wait() as conn:
+        assert client.server_hostname == "localhost"
+        assert client.getpeercert()["subject"] == ((("commonName", "localhost"),),)
+        conn.sendall(b"x")
+        assert client.recv(1) == b"x"
+    server = eventlet.spawn(accept_and_shake, listener)
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"[Hh]ostname"):
+        context.wrap_socket(eventlet.connect(listener.getsockname()), server_hostname="example.org")
+    with pytest.raises(OSError):
+        server.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("options", ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET),
+        ("verify_flags", ssl.VERIFY_X509_STRICT),
+        ("verify_mode", ssl.CERT_OPTIONAL),
+        ("minimum_version", ssl.TLSVersion.TLSv1_2),
+        ("maximum_version", ssl.TLSVersion.TLSv1_2),
+    ],
+)
+def test_context_settings_work_in_a_patched_module(monkeypatch, name, value):
+    """The standard setters look up their class by name; it must not make them call themselves."""
+    monkeypatch.setattr(stdlib_ssl, "SSLContext", ssl.GreenSSLContext)
+    monkeypatch.setattr(stdlib_ssl, "SSLSocket", ssl.GreenSSLSocket)
+    context = ssl.GreenSSLContext(ssl.PROTOCOL_TLS_SERVER)
+    setattr(context, name, value)
+    got = getattr(context, name)
+    assert (got & value if name in ("options", "verify_flags") else got) == value
+
+
+def test_sockets_work_in_a_patched_module(monkeypatch, certificate):
+    monkeypatch.setattr(stdlib_ssl, "SSLContext", ssl.GreenSSLContext)
+    monkeypatch.setattr(stdlib_ssl, "SSLSocket", ssl.GreenSSLSocket)
+    cert, key = certificate
+    context = stdlib_ssl.create_default_context(stdlib_ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    one, two = socket.socketpair()
+    server = eventlet.spawn(context.wrap_socket, one, server_side=True)
+    with (
+        stdlib_ssl.create_default_context(cafile=cert).wrap_socket(
+            two, server_hostname="localhost"
+        ) as client,
+        server.wait() as conn,
+    ):
+        assert type(client) is ssl.GreenSSLSocket
+        conn.sendall(b"x")
+        assert client.recv(1) == b"x"
+
+
+def test_the_class_can_be_called(listener):
+    server = eventlet.spawn(accept_and_shake, listener)
+    with ssl.GreenSSLSocket(eventlet.connect(listener.getsockname())) as client:
+        with server.wait() as conn:
+            conn.sendall(b"x")
+            assert client.recv(1) == b"x"
+
+
+def test_get_server_certificate(listener, certificate):
+    server = eventlet.spawn(accept_and_shake, listener)
+    pem = ssl.get_server_certificate(listener.getsockname(), timeout=LONG)
+    server.wait().close()
+    with open(certificate[0]) as file:
+        assert pem.split() == file.read().split()
+
+
+def test_serve_does_the_handshake_in_the_handlers_thread(listener):
+    served = eventlet.Event()
+
+    def handle(conn, address):
+        conn.sendall(conn.recv(100))
+        served.send()
+
+    server = eventlet.spawn(eventlet.serve, listener, handle)
+    with eventlet.connect(listener.getsockname()), eventlet.connect(listener.getsockname()) as rude:
+        rude.sendall(b"this is not TLS at all\r\n" * 10)
+        # The server drops it, with an alert perhaps, and goes on.
+        with contextlib.suppress(ConnectionError):
+            while rude.recv(100):
+                pass
+        with eventlet.wrap_ssl(eventlet.connect(listener.getsockname())) as client:
+            client.sendall(b"echo")
+            assert client.recv(100) == b"echo"
+        served.wait()
+    assert not server.dead
+    server.kill()
