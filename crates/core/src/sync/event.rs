@@ -21,7 +21,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 /// A value that one green thread sends and any number wait for.
 ///
 /// `send` never switches: the waiters run in the next turn of their hubs, in the order they came.
-#[pyclass(frozen, subclass, weakref, module = "eventlet.event")]
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.event")]
 pub struct Event {
     state: GilCell<State>,
 }

@@ -42,7 +42,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 /// `LightQueue(maxsize=None)`: a queue without `task_done` and `join`.
 ///
 /// See `Queue` for what `maxsize` means.
-#[pyclass(frozen, subclass, weakref, module = "eventlet.queue")]
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.queue")]
 pub struct LightQueue {
     state: GilCell<State>,
     order: Order,
