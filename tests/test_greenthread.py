@@ -479,6 +479,20 @@ def test_kill_before_the_start_wakes_waiters_and_calls_links():
         waiter.wait()
 
 
+def test_link_that_waits_when_killed_before_the_start(hub):
+    # Its start is queued and comes up during the wait.
+    started = []
+    green_thread = eventlet.spawn(started.append, 1)
+    green_thread.link(lambda _: eventlet.sleep(0.001))
+    before = hub.stats()["green_threads"]
+    green_thread.kill(Failure, "early")
+    assert green_thread.dead
+    assert started == []
+    assert hub.stats()["green_threads"] == before - 1
+    with pytest.raises(Failure, match="early"):
+        green_thread.wait()
+
+
 def test_kill_of_a_delayed_start_leaves_no_timer(clean_hub):
     before = clean_hub.get_timers_count()
     green_thread = eventlet.spawn_after(60, never_sent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
@@ -18,14 +18,16 @@ def get_ident() -> int:
 class _Base:
     """Keeps what belongs to a `local` itself, out of the dictionaries that change."""
 
-    __slots__ = ("_local__args", "_local__dicts")
+    __slots__ = ("__weakref__", "_local__args", "_local__dicts")
 
     def __new__(cls, *args: Any, **kw: Any) -> _Base:
         if (args or kw) and cls.__init__ is object.__init__:
             raise TypeError("Initialization arguments are not supported")
         self = object.__new__(cls)
-        object.__setattr__(self, "_local__args", (args, kw))
-        object.__setattr__(self, "_local__dicts", WeakKeyDictionary())
+        _set(self, "_local__args", (args, kw))
+        _set(self, "_local__dicts", {})
+        # `__init__` follows, for the green thread that makes the object.
+        _set(self, "__dict__", _new_dict(self, getcurrent()))
         return self
 
 
@@ -33,25 +35,45 @@ _get = object.__getattribute__
 _set = object.__setattr__
 
 
+def _new_dict(self: _Base, owner: greenlet) -> dict[str, Any]:
+    """Make the dictionary for `owner`, which ends with it."""
+    dicts = _get(self, "_local__dicts")
+    own: dict[str, Any] = {}
+    weak_self = ref(self)
+
+    def forget(key: ref[greenlet]) -> None:
+        dicts.pop(key, None)
+        this = weak_self()
+        if this is not None and _get(this, "__dict__") is own:
+            _set(this, "__dict__", {})
+
+    dicts[ref(owner, forget)] = own
+    return own
+
+
 def _enter(self: _Base) -> None:
     """Give the object the dictionary of the current green thread, made on first use."""
-    dicts: WeakKeyDictionary[greenlet, dict[str, Any]] = _get(self, "_local__dicts")
     current = getcurrent()
-    own = dicts.get(current)
+    own = _get(self, "_local__dicts").get(ref(current))
     if own is None:
-        own = dicts[current] = {}
+        own = _new_dict(self, current)
         cls = type(self)
         if cls.__init__ is not object.__init__:
+            _set(self, "__dict__", own)
             args, kw = _get(self, "_local__args")
-            cls.__init__(self, *args, **kw)
+            try:
+                cls.__init__(self, *args, **kw)
+            except BaseException:
+                del _get(self, "_local__dicts")[ref(current)]
+                raise
     _set(self, "__dict__", own)
 
 
-class local(_Base):  # noqa: N801  (named like threading.local)
+class local(_Base):
     """An object whose attributes are different in each green thread, like `threading.local`.
 
-    The ``__init__`` of a subclass runs once in each green thread that uses the object, with the arguments
-    that it was made with. The attributes of a green thread end with it.
+    The ``__init__`` of a subclass runs once in each green thread that uses the object, with the
+    arguments that it was made with. The attributes of a green thread end with it.
     """
 
     def __getattribute__(self, name: str) -> Any:

@@ -7,7 +7,7 @@ from eventlet.event import Event
 __all__ = ["metaphore"]
 
 
-class metaphore:  # noqa: N801  (the name is part of the interface)
+class metaphore:
     """The opposite of a semaphore: `wait` returns when the counter, which begins at 0, is 0.
 
     So it waits until as many have called `dec` as `inc` announced.

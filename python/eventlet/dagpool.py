@@ -1,8 +1,8 @@
 """Green threads that wait for one another's results.
 
-A `DAGPool` holds values under keys. A green thread of the pool has a key, its result becomes the value of
-that key, and it says which other keys it needs: so the graph of what depends on what is never spelled out,
-and everything runs as soon as it can.
+A `DAGPool` holds values under keys. A green thread of the pool has a key, its result becomes the
+value of that key, and it says which other keys it needs: so the graph of what depends on what is
+never spelled out, and everything runs as soon as it can.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class DAGPool:
 
     :param preload: values that are there from the beginning, as a mapping or as pairs.
 
-    The function of a green thread is called as ``function(key, results, *args, **kwargs)``. Iterating over
-    `results` gives a pair of key and value for each key that it depends on, in the order in which they
-    become available, and waits in between.
+    The function of a green thread is called as ``function(key, results, *args, **kwargs)``.
+    Iterating over `results` gives a pair of key and value for each key that it depends on, in the
+    order in which they become available, and waits in between.
 
-    What a function raises is kept as a `PropagateError`, which is raised wherever the value is asked for.
-    So a failure travels to everything that depends on it, unless somebody on the way catches it.
+    What a function raises is kept as a `PropagateError`, which is raised wherever the value is
+    asked for. So a failure travels to everything that depends on it, unless somebody on the way
+    catches it.
     """
 
     def __init__(
@@ -100,7 +101,8 @@ class DAGPool:
     ) -> None:
         """Call `spawn` for each key of `depends`, whose value are the keys that it depends on.
 
-        :raises Collision: at the first key that has a value or a green thread; the ones before have begun.
+        :raises Collision: at the first key that has a value or a green thread; the ones before have
+            begun.
         """
         for key, needed in depends.items():
             self.spawn(key, needed, function, *args, **kwds)
@@ -171,7 +173,8 @@ class DAGPool:
     def wait_each(self, keys: Iterable[Hashable] = _MISSING) -> Iterator[tuple[Hashable, Any]]:
         """Iterate over pairs of key and value, in the order in which the values become available.
 
-        :param keys: the keys to wait for; by default all that the pool knows at the time of the call.
+        :param keys: the keys to wait for; by default all that the pool knows at the time of the
+            call.
         :raises PropagateError: when it comes to an exception.
         """
         return self._checked(self._arrivals(self._wanted(keys)))
@@ -219,7 +222,7 @@ class DAGPool:
         return value
 
     def get(self, key: Hashable, default: Any = None) -> Any:
-        """Return the value of `key`, or `default` if there is none yet; a `PropagateError` is raised."""
+        """Return the value of `key`, or `default` if there is none; raise a `PropagateError`."""
         return _raise_or_return(self.values.get(key, default))
 
     def keys(self) -> tuple[Hashable, ...]:
@@ -252,8 +255,8 @@ class DAGPool:
         """Tell which keys have to be provided before a green thread can go on.
 
         :param key: the green thread.
-        :returns: the keys that it needs and that have no value; without `key`, a dict of these sets for
-            all green threads that need any.
+        :returns: the keys that it needs and that have no value; without `key`, a dict of these sets
+            for all green threads that need any.
         :raises KeyError: if there is neither a green thread nor a value for `key`.
         """
         available = self.values.keys()

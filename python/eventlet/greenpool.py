@@ -47,8 +47,8 @@ class GreenPool:
     def resize(self, new_size: int) -> None:
         """Change how many green threads may run at a time.
 
-        More: those that wait in `spawn` go on. Fewer: nobody is stopped, but nobody begins before enough
-        have ended; until then `free` is negative.
+        More: those that wait in `spawn` go on. Fewer: nobody is stopped, but nobody begins before
+        enough have ended; until then `free` is negative.
         """
         delta = new_size - self.size
         self.size = new_size
@@ -69,8 +69,8 @@ class GreenPool:
     def spawn(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
         """Run ``function(*args, **kwargs)`` in a green thread of the pool.
 
-        Waits while the pool is full. In a green thread of the pool itself, which would wait for its own
-        end, the function is called on the spot then.
+        Waits while the pool is full. In a green thread of the pool itself, which would wait for its
+        own end, the function is called on the spot then.
 
         :returns: the green thread; its ``wait()`` gives the result.
         """
@@ -81,7 +81,7 @@ class GreenPool:
         return self._start(function, args, kwargs)
 
     def spawn_n(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """As `spawn`, for calls whose result nobody wants. Exceptions are printed if `DEBUG` is on."""
+        """As `spawn`, for calls whose result nobody wants. With `DEBUG` exceptions are printed."""
         if self._is_inside():
             _call(function, args, kwargs)
         else:
@@ -124,11 +124,7 @@ class GreenPool:
 
     def _check_idle(self) -> None:
         """Let `waitall` return if nobody runs and nobody is about to."""
-        if (
-            not self.coroutines_running
-            and not self._spawning
-            and not self.no_coros_running.ready()
-        ):
+        if not self.coroutines_running and not self._spawning and not self.no_coros_running.ready():
             self.no_coros_running.send(None)
 
     def waitall(self) -> None:
@@ -150,8 +146,8 @@ class GreenPool:
         :param function: the function; None returns the arguments as a tuple.
         :param iterable: may be endless: no more of it is read than there are calls and results that
             wait for the consumer.
-        :returns: an iterator over the results, in order. An exception of a call is raised in its place,
-            and the iterator can be used on.
+        :returns: an iterator over the results, in order. An exception of a call is raised in its
+            place, and the iterator can be used on.
         """
         if function is None:
             function = _arguments
@@ -161,16 +157,14 @@ class GreenPool:
 
     def imap(self, function: Callable[..., Any] | None, *iterables: Iterable[Any]) -> GreenMap:
         """As `starmap`, with the arguments from several iterables, as `map` takes them."""
-        return self.starmap(function, zip(*iterables))
+        return self.starmap(function, zip(*iterables, strict=False))
 
 
 def _arguments(*args: Any) -> tuple[Any, ...]:
     return args
 
 
-def _call(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Call a function whose result nobody wants."""
     try:
         function(*args, **kwargs)
@@ -202,7 +196,8 @@ class GreenPile:
 
     :param size_or_pool: a pool that is shared with others, or the size of one of its own.
 
-    It is an iterator over the results; it ends when there are no calls whose result has not been had.
+    It is an iterator over the results; it ends when there are no calls whose result has not been
+    had.
     """
 
     def __init__(self, size_or_pool: GreenPool | int = 1000) -> None:
@@ -244,7 +239,8 @@ class GreenPile:
 
 
 class GreenMap(GreenPile):
-    """A pile with a producer and a consumer: it holds few results, and ends when the producer says so.
+    """A pile with a producer and a consumer: it holds few results, and ends when the producer says
+    so.
 
     :param size_or_pool: as for `GreenPile`; it also limits the results that wait for the consumer.
     """

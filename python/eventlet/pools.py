@@ -12,13 +12,28 @@ from eventlet import queue
 __all__ = ["Pool", "Token", "TokenPool"]
 
 
+class _Channel(queue.LightQueue):
+    """The queue of a pool's free items, in the order that the pool likes."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self.queue = deque()
+        self._as_stack = pool.order_as_stack
+
+    def _put(self, item: Any) -> None:
+        if self._as_stack:
+            self.queue.appendleft(item)
+        else:
+            self.queue.append(item)
+
+
 class Pool:
     """Lends out at most `max_size` items, and makes them when they are first needed.
 
     :param min_size: how many are made at once.
     :param max_size: how many there may be.
-    :param order_as_stack: lend the item that came back last, rather than the one that has been free for
-        longest.
+    :param order_as_stack: lend the item that came back last, rather than the one that has been free
+        for longest.
     :param create: a function without arguments that makes an item. Or a subclass defines `create`.
     """
 
@@ -34,20 +49,28 @@ class Pool:
         self.order_as_stack = order_as_stack
         #: How many items there are, lent out or free.
         self.current_size = 0
-        #: Where those wait who found no item.
-        self.channel: queue.LightQueue = queue.LightQueue(0)
-        #: The items that are free.
-        self.free_items: deque[Any] = deque()
+        #: Holds the free items, and those who wait for one.
+        self.channel = _Channel(self)
         if create is not None:
             self.create = create  # type: ignore[method-assign]
         for _ in range(min_size):
             self.current_size += 1
             self.free_items.append(self.create())
 
+    @property
+    def free_items(self) -> deque[Any]:
+        """The free items, and those on their way to somebody who waits."""
+        items: deque[Any] = self.channel.queue
+        return items
+
+    @free_items.setter
+    def free_items(self, items: deque[Any]) -> None:
+        self.channel.queue = items
+
     def get(self) -> Any:
         """Return an item, waiting for one if all are lent out. What `create` raises is raised."""
-        if self.free_items:
-            return self.free_items.popleft()
+        if self.channel.qsize():
+            return self.channel.get_nowait()
         if self.current_size < self.max_size:
             # It counts from now on: `create` may let others run.
             self.current_size += 1
@@ -68,24 +91,14 @@ class Pool:
             self.put(item)
 
     def put(self, item: Any) -> None:
-        """Give an item back: to the first who waits, if anybody does.
+        """Give an item back: to the first who waits, if anybody does. It never waits.
 
-        The caller may have to give way to the one who waits. An item too many, after `resize`, is dropped.
+        An item too many, after `resize`, is dropped.
         """
         if self.current_size > self.max_size:
             self.current_size -= 1
-            return
-        if self.waiting():
-            try:
-                self.channel.put(item, block=False)
-                return
-            except queue.Full:
-                # Those who waited have given up meanwhile.
-                pass
-        if self.order_as_stack:
-            self.free_items.appendleft(item)
         else:
-            self.free_items.append(item)
+            self.channel.put(item)
 
     def resize(self, new_size: int) -> None:
         """Change how many items there may be. Items too many are dropped when they come back."""
@@ -93,14 +106,14 @@ class Pool:
 
     def free(self) -> int:
         """Return how many times `get` would not wait; negative while there are items too many."""
-        return len(self.free_items) + self.max_size - self.current_size
+        return self.channel.qsize() + self.max_size - self.current_size
 
     def waiting(self) -> int:
         """Return how many green threads wait in `get` that no item is on its way to."""
-        return max(0, self.channel.getting() - self.channel.putting())
+        return self.channel.getting()
 
     def create(self) -> Any:
-        """Make an item. To be defined by subclasses, unless the constructor was given a function."""
+        """Make an item. Subclasses define this, or the constructor is given a function."""
         raise NotImplementedError("define create() in a subclass, or pass it to the pool")
 
 

@@ -1,7 +1,8 @@
 """Queues: what some green threads put in, others get out.
 
-They look like those of the standard library's `queue`, whose exceptions they raise, with one difference:
-a queue of size 0 is not unlimited but a channel, in which an item goes from hand to hand.
+They look like those of the standard library's `queue`, whose exceptions they raise, with one
+difference: a queue of size 0 is not unlimited but a channel, in which an item goes from hand to
+hand.
 """
 
 from __future__ import annotations

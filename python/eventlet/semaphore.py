@@ -36,9 +36,7 @@ class CappedSemaphore:
         )
 
     def __str__(self) -> str:
-        return (
-            f"<{type(self).__name__} b={self.balance} l={self.lower_bound} u={self.upper_bound}>"
-        )
+        return f"<{type(self).__name__} b={self.balance} l={self.lower_bound} u={self.upper_bound}>"
 
     def locked(self) -> bool:
         """Tell whether `acquire` would wait."""

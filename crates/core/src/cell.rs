@@ -8,6 +8,11 @@
 //! [`GilCell::with`] lends the value to a closure. The closure must not call into Python, must not drop
 //! Python references and must not switch: it moves things out, and the caller deals with them afterwards.
 //! A flag turns a violation into a panic at the point of the mistake instead of a corrupted queue.
+//!
+//! The flag says "free" rather than "borrowed" for the sake of the garbage collector. CPython 3.11 makes the
+//! `__dict__` of an object that has one right after allocating it, which may start a collection while the
+//! object is tracked already and still all zeros. To [`GilCell::peek`] such a cell looks borrowed. So what
+//! `__traverse__` of a class with `dict` visits must be in cells, all of it.
 
 use std::cell::{Cell, UnsafeCell};
 
@@ -15,7 +20,7 @@ use pyo3::prelude::*;
 
 /// A value that is only touched with the GIL held, by one borrower at a time.
 pub struct GilCell<T> {
-    borrowed: Cell<bool>,
+    free: Cell<bool>,
     value: UnsafeCell<T>,
 }
 
@@ -30,7 +35,7 @@ struct Reset<'a>(&'a Cell<bool>);
 
 impl Drop for Reset<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.set(true);
     }
 }
 
@@ -38,7 +43,7 @@ impl<T> GilCell<T> {
     /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self {
-            borrowed: Cell::new(false),
+            free: Cell::new(true),
             value: UnsafeCell::new(value),
         }
     }
@@ -46,23 +51,23 @@ impl<T> GilCell<T> {
     /// Lends the value to `f`, which must neither call into Python nor drop a Python reference.
     #[inline]
     pub fn with<R>(&self, _py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> R {
-        if self.borrowed.replace(true) {
+        if !self.free.replace(false) {
             reentered();
         }
-        let _reset = Reset(&self.borrowed);
+        let _reset = Reset(&self.free);
         // SAFETY: the GIL excludes other threads, the flag excludes this one.
         f(unsafe { &mut *self.value.get() })
     }
 
-    /// Lends the value to the garbage collector, unless it is being changed.
+    /// Lends the value to the garbage collector, unless it is being changed or was not even made.
     ///
     /// Only for `__traverse__`, which has no `Python` token although it runs with the GIL held.
     pub fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        if self.borrowed.get() {
+        if !self.free.get() {
             return None;
         }
         // SAFETY: traversal runs with the GIL held and cannot re-enter; nobody holds `&mut` as the flag
-        // is clear.
+        // is set, and it is never set in memory that has not been initialised.
         Some(f(unsafe { &*self.value.get() }))
     }
 }

@@ -35,6 +35,15 @@ struct Call {
 }
 
 impl Call {
+    #[inline]
+    fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        self.function
+            .bind(py)
+            .call(self.args.bind(py), kwargs)
+            .map(Bound::unbind)
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.args)?;
@@ -125,42 +134,17 @@ impl Body {
     }
 
     /// Runs in the new green thread.
+    ///
+    /// Its frame is at the bottom of the stack that is copied when the green thread parks, so it is small.
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let py = slf.py();
-        let (call, guard) = slf.get().state.with(py, |s| {
-            s.timer = None;
-            (s.call.take(), s.guard.take())
-        });
-        let result = if guard.is_some_and(|greenlet| greenlet.is_dead()) {
-            Err(PyErr::from_type(greenlet::greenlet_exit(py), ()))
-        } else {
-            match call {
-                Some(call) => {
-                    // The call's references end with it, so nothing but the outcome outlives it.
-                    let kwargs = call.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                    call.function
-                        .bind(py)
-                        .call(call.args.bind(py), kwargs)
-                        .map(Bound::unbind)
-                }
-                None => match args
-                    .extract::<(Bound<'_, PyAny>, Bound<'_, PyTuple>, Bound<'_, PyDict>)>()
-                {
-                    Ok((function, args, kwargs)) => {
-                        function.call(args, Some(&kwargs)).map(Bound::unbind)
-                    }
-                    Err(error) => Err(error),
-                },
-            }
+        let Some(call) = Self::begin(slf, args).transpose() else {
+            // Killed, and a link that was called for that gave way before the greenlet was ended too.
+            return Ok(());
         };
-        let fatal = match &result {
-            Ok(_) => None,
-            Err(error) => uncaught(slf.get().hub.bind(py), error),
-        };
-        let green_thread = Greenlet::current(py)?;
-        let in_link = Self::finish(slf, green_thread.bind(py), result);
-        fatal.or(in_link).map_or(Ok(()), Err)
+        // The call's references end with it, so nothing but the outcome outlives it.
+        let result = call.and_then(|call| call.make(slf.py()));
+        Self::end(slf, result)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -188,6 +172,53 @@ impl Body {
 }
 
 impl Body {
+    /// The call to make, which `args` contain if the body was made without one; none if the green thread
+    /// has been killed already.
+    ///
+    /// # Errors
+    ///
+    /// `GreenletExit` if it is not to be made any more.
+    #[inline(never)]
+    fn begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Option<Call>> {
+        let py = slf.py();
+        let (ended, call, guard) = slf.get().state.with(py, |s| {
+            s.timer = None;
+            (s.outcome.is_some(), s.call.take(), s.guard.take())
+        });
+        if ended {
+            return Ok(None);
+        }
+        if guard.is_some_and(|greenlet| greenlet.is_dead()) {
+            return Err(PyErr::from_type(greenlet::greenlet_exit(py), ()));
+        }
+        if let Some(call) = call {
+            return Ok(Some(call));
+        }
+        let (function, args, kwargs) = args.extract()?;
+        Ok(Some(Call {
+            function,
+            args,
+            kwargs: Some(kwargs),
+        }))
+    }
+
+    /// Deals with what came of the call.
+    ///
+    /// # Errors
+    ///
+    /// The exceptions that end programs, on their way to the main greenlet.
+    #[inline(never)]
+    fn end(slf: &Bound<'_, Self>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let fatal = match &result {
+            Ok(_) => None,
+            Err(error) => uncaught(slf.get().hub.bind(py), error),
+        };
+        let green_thread = Greenlet::current(py)?;
+        let in_link = Self::finish(slf, green_thread.bind(py), result);
+        fatal.or(in_link).map_or(Ok(()), Err)
+    }
+
     fn new(hub: &Bound<'_, Hub>, call: Call, guard: Option<Greenlet>) -> PyResult<Py<Self>> {
         hub.get().counters.spawned.add();
         let state = State {

@@ -106,6 +106,11 @@ impl Inbox {
             .unwrap_or_else(PoisonError::into_inner)
             .push(message);
         self.pending.fetch_add(1, Ordering::Release);
+        self.wake();
+    }
+
+    /// Ends the hub's sleep.
+    pub fn wake(&self) {
         // It fails only if the descriptor is gone, and with it the hub.
         let _gone = self.waker().wake();
     }

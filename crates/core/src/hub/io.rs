@@ -219,6 +219,9 @@ impl Io {
             return Err(Refused::Os(io::Error::from_raw_os_error(libc::EBADF)));
         };
         if index >= self.table.len() {
+            if !is_open(fd) {
+                return Err(Refused::Os(io::Error::from_raw_os_error(libc::EBADF)));
+            }
             self.table
                 .resize_with((index + 1).next_power_of_two(), || None);
         }
@@ -578,6 +581,13 @@ impl Io {
     }
 }
 
+/// Whether there is such a descriptor: no table grows for a number that somebody made up.
+#[cold]
+fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD only looks the number up.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
 static GENERATIONS: GilCell<Vec<u32>> = GilCell::new(Vec::new());
 
 /// How often the number `fd` has changed hands, as far as we were told.
@@ -592,15 +602,18 @@ pub fn generation(py: Python<'_>, fd: RawFd) -> u32 {
 }
 
 /// Notes that the number `fd` has changed hands: it was just opened, or is about to be closed.
-#[inline]
 ///
 /// Returns the new count.
+#[inline]
 pub fn next_generation(py: Python<'_>, fd: RawFd) -> u32 {
     GENERATIONS.with(py, |counts| {
         let Ok(index) = usize::try_from(fd) else {
             return 0;
         };
         if index >= counts.len() {
+            if !is_open(fd) {
+                return 0;
+            }
             counts.resize((index + 1).next_power_of_two(), 0);
         }
         counts[index] = counts[index].wrapping_add(1);

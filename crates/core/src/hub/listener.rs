@@ -92,7 +92,7 @@ impl FdListener {
     }
 
     #[setter]
-    fn set_spent(&self, py: Python<'_>, spent: bool) {
+    pub fn set_spent(&self, py: Python<'_>, spent: bool) {
         self.state.with(py, |s| s.spent = spent);
     }
 

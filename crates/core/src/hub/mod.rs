@@ -17,6 +17,7 @@
 //! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
 //! out, the borrow ends, and only then they are called or dropped.
 
+mod close;
 pub mod inbox;
 pub mod io;
 pub mod listener;
@@ -32,8 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_greenlet::Greenlet;
-use eventlet_reactor::{Backend, Poller};
-use pyo3::exceptions::PyValueError;
+use eventlet_reactor::{Backend, Event, Poller};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -86,9 +87,16 @@ pub struct Hub {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     greenlet: GilCell<Option<Greenlet>>,
+    /// What a poll has found; kept for its memory, empty between polls.
+    events: GilCell<Vec<Event>>,
     backend: Backend,
     running: AtomicBool,
+    /// Whether it is `greenlet` that runs the loop, and so cannot have ended.
+    alive: AtomicBool,
+    /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
+    lent: AtomicBool,
     stopping: AtomicBool,
+    closed: AtomicBool,
     debug_exceptions: AtomicBool,
 }
 
@@ -120,9 +128,13 @@ impl Hub {
                 inbox,
                 counters: Counters::default(),
                 greenlet: GilCell::new(None),
+                events: GilCell::new(Vec::new()),
                 backend,
                 running: AtomicBool::new(false),
+                alive: AtomicBool::new(false),
+                lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
                 debug_exceptions: AtomicBool::new(true),
             })
         })
@@ -134,6 +146,7 @@ impl Hub {
     }
 
     /// The greenlet that runs the loop, made anew if the last one has ended.
+    #[inline]
     pub(crate) fn ensure_greenlet(slf: &Bound<'_, Self>) -> PyResult<Greenlet> {
         let py = slf.py();
         let this = slf.get();
@@ -141,7 +154,9 @@ impl Hub {
             .greenlet
             .with(py, |g| g.as_ref().map(|g| g.clone_ref(py)));
         match present {
-            Some(greenlet) if !greenlet.is_dead() => Ok(greenlet),
+            Some(greenlet) if this.alive.load(Ordering::Relaxed) || !greenlet.is_dead() => {
+                Ok(greenlet)
+            }
             dead => Self::renew_greenlet(slf, dead),
         }
     }
@@ -149,6 +164,14 @@ impl Hub {
     #[cold]
     fn renew_greenlet(slf: &Bound<'_, Self>, dead: Option<Greenlet>) -> PyResult<Greenlet> {
         let py = slf.py();
+        if slf.get().closed.load(Ordering::Relaxed) {
+            return Err(close::closed_error());
+        }
+        if !slf.get().is_mine() {
+            return Err(PyRuntimeError::new_err(
+                "the hub belongs to another thread, where it has not run yet",
+            ));
+        }
         // An error that ends the loop must surface in the main greenlet, whoever happened to wait first.
         let mut root = Greenlet::current(py)?;
         while let Some(parent) = root.parent(py) {
@@ -178,10 +201,20 @@ impl Hub {
         self.inbox.is_mine()
     }
 
+    /// After something was queued: lets a hub of another thread, which may be asleep, look at it.
+    #[inline]
+    pub(crate) fn nudge(&self) {
+        if !self.is_mine() {
+            self.inbox.wake();
+        }
+    }
+
     /// Wakes a parked green thread, from any thread that holds the GIL.
     #[inline]
     pub(crate) fn wake(&self, py: Python<'_>, id: ParkId, wake: Wake) {
-        if self.is_mine() {
+        if self.closed.load(Ordering::Relaxed) {
+            self.hand_over(py, id, wake);
+        } else if self.is_mine() {
             self.scheduler.with(py, |s| s.wake(id, wake));
         } else {
             self.inbox.send(inbox::Message::Wake(id, wake));
@@ -243,8 +276,9 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;
+    close::at_thread_end(py)?;
     match CURRENT.get() {
-        pointer if pointer.is_null() => Err(pyo3::exceptions::PyRuntimeError::new_err(
+        pointer if pointer.is_null() => Err(PyRuntimeError::new_err(
             "eventlet.hubs.use_hub() made no hub",
         )),
         // SAFETY: as in `current`.

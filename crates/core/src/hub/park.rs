@@ -31,13 +31,13 @@ pub enum Wake {
 }
 
 /// One waiting green thread.
-pub struct Park {
-    greenlet: Greenlet,
+pub struct Park<G = Greenlet> {
+    greenlet: G,
     generation: u32,
     wake: Wake,
 }
 
-impl Park {
+impl<G> Park<G> {
     /// Why it was woken.
     pub fn wake(&self) -> Wake {
         self.wake
@@ -45,16 +45,24 @@ impl Park {
 }
 
 /// All waits of a hub.
-#[derive(Default)]
-pub struct Parks {
-    slab: Slab<Park>,
+pub struct Parks<G = Greenlet> {
+    slab: Slab<Park<G>>,
     generation: u32,
 }
 
-impl Parks {
+impl<G> Default for Parks<G> {
+    fn default() -> Self {
+        Self {
+            slab: Slab::new(),
+            generation: 0,
+        }
+    }
+}
+
+impl<G> Parks<G> {
     /// Records that `greenlet` is about to wait.
     #[inline]
-    pub fn insert(&mut self, greenlet: Greenlet) -> ParkId {
+    pub fn insert(&mut self, greenlet: G) -> ParkId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let index = self.slab.insert(Park {
@@ -66,7 +74,7 @@ impl Parks {
     }
 
     #[inline]
-    fn get_mut(&mut self, id: ParkId) -> Option<&mut Park> {
+    fn get_mut(&mut self, id: ParkId) -> Option<&mut Park<G>> {
         self.slab
             .get_mut(id.index as usize)
             .filter(|park| park.generation == id.generation)
@@ -86,7 +94,7 @@ impl Parks {
 
     /// The greenlet that waits, if it still does.
     #[inline]
-    pub fn greenlet(&self, id: ParkId) -> Option<&Greenlet> {
+    pub fn greenlet(&self, id: ParkId) -> Option<&G> {
         self.slab
             .get(id.index as usize)
             .filter(|park| park.generation == id.generation)
@@ -95,7 +103,7 @@ impl Parks {
 
     /// Ends the wait. The caller drops the record after its borrow has ended.
     #[inline]
-    pub fn remove(&mut self, id: ParkId) -> Option<Park> {
+    pub fn remove(&mut self, id: ParkId) -> Option<Park<G>> {
         self.get_mut(id)?;
         self.slab.try_remove(id.index as usize)
     }
@@ -106,7 +114,64 @@ impl Parks {
     }
 
     /// The waiting greenlets.
-    pub fn greenlets(&self) -> impl Iterator<Item = &Greenlet> {
+    pub fn greenlets(&self) -> impl Iterator<Item = &G> {
         self.slab.iter().map(|(_, park)| &park.greenlet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ParkId, Parks, Wake};
+
+    #[test]
+    fn the_first_wake_counts() {
+        let mut parks = Parks::default();
+        let id = parks.insert("a");
+        assert!(parks.mark(id, Wake::TimedOut));
+        assert!(!parks.mark(id, Wake::Ready));
+        assert_eq!(parks.greenlet(id), Some(&"a"));
+        assert_eq!(
+            parks.remove(id).map(|park| park.wake()),
+            Some(Wake::TimedOut)
+        );
+        assert_eq!(parks.len(), 0);
+    }
+
+    #[test]
+    fn a_wake_that_is_late_reaches_nobody() {
+        let mut parks = Parks::default();
+        let old = parks.insert("old");
+        assert!(parks.remove(old).is_some());
+        let new = parks.insert("new");
+        assert_eq!(old.index, new.index, "the place is used again");
+        assert!(!parks.mark(old, Wake::Ready));
+        assert_eq!(parks.greenlet(old), None);
+        assert!(parks.remove(old).is_none());
+        assert_eq!(
+            parks.remove(new).map(|park| park.wake()),
+            Some(Wake::Pending)
+        );
+    }
+
+    #[test]
+    fn generations_wrap() {
+        let mut parks = Parks::default();
+        parks.generation = u32::MAX - 1;
+        let last = parks.insert(1);
+        let first = parks.insert(2);
+        assert_eq!((last.generation, first.generation), (u32::MAX, 0));
+        assert_eq!(parks.greenlet(last), Some(&1));
+        assert_eq!(parks.greenlet(first), Some(&2));
+    }
+
+    #[test]
+    fn ids_that_were_never_given() {
+        let mut parks = Parks::<()>::default();
+        let id = ParkId {
+            index: 7,
+            generation: 1,
+        };
+        assert!(!parks.mark(id, Wake::Ready));
+        assert!(parks.remove(id).is_none());
     }
 }

@@ -9,6 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::close::closed_error;
 use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
@@ -112,6 +113,7 @@ impl Hub {
         // A stopping hub still ends its turn, so it must not fall asleep in it.
         let nothing = py.get_type::<PyDict>().into_any().unbind();
         this.scheduler.with(py, |s| s.push(Task::Call(nothing)));
+        this.nudge();
         if wait {
             Self::ensure_greenlet(slf)?.switch(py)?;
         }
@@ -182,6 +184,8 @@ impl Hub {
     fn remove(&self, listener: &Bound<'_, FdListener>) -> PyResult<()> {
         let py = listener.py();
         if listener.get().spent(py) {
+            // It may be about to be told that its descriptor was closed, which nobody wants to hear now.
+            listener.get().defang(py);
             return Ok(());
         }
         let direction = listener.get().direction(py)?;
@@ -422,13 +426,8 @@ impl Hub {
 
     fn __clear__(&self, py: Python<'_>) {
         let greenlet = self.greenlet.take(py);
-        let scheduled = self.scheduler.with(py, |s| {
-            let mut timers = Vec::new();
-            s.timers.drain(&mut timers);
-            (s.clear(), timers)
-        });
-        let waiting = self.io.with(py, super::io::Io::clear);
-        drop((greenlet, scheduled, waiting));
+        let parks = self.scheduler.with(py, |s| std::mem::take(&mut s.parks));
+        drop((greenlet, self.take_queues(py), parks));
     }
 }
 
@@ -439,11 +438,22 @@ pub fn get_hub(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
 }
 
 /// Makes `hub` the hub of the calling thread; `None` leaves it without one until it is needed.
+///
+/// The one before is closed: its timers and listeners are lost, its descriptors released.
 #[pyfunction]
 #[pyo3(signature = (hub))]
-pub fn set_hub(hub: Option<Py<Hub>>) {
-    let old = set_current(hub);
-    drop(old);
+pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, Hub>>) -> PyResult<()> {
+    if let Some(hub) = &hub
+        && hub.get().closed.load(Ordering::Relaxed)
+    {
+        return Err(closed_error());
+    }
+    match set_current(hub.clone().map(Bound::unbind)) {
+        Some(old) if hub.as_ref().is_none_or(|hub| !old.is(hub)) => {
+            Hub::close(old.bind(py), hub.as_ref())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the calling thread has a hub.

@@ -8,7 +8,8 @@
 //! Within a round a green thread that parks does not go back to the hub: it takes the next entry itself
 //! ([`Scheduler::next_direct`]) and switches straight to it. Only an entry that resumes a *started* green
 //! thread may be taken like that. A new green thread is started by the hub, because it runs on top of the
-//! stack of whoever starts it, and stacks would nest.
+//! stack of whoever starts it, and stacks would nest. When a round is over and the next has something in it,
+//! the green thread opens that one too, poll included ([`Hub::turn_in_place`](super::Hub::turn_in_place)).
 
 use std::collections::VecDeque;
 
@@ -66,8 +67,10 @@ pub struct Scheduler {
 pub enum Direct {
     /// Switch to this one.
     To(Greenlet),
-    /// The round is over, or what comes next is the hub's business.
+    /// What comes next is the hub's business.
     Hub,
+    /// The round is over.
+    RoundOver,
 }
 
 impl Scheduler {
@@ -167,17 +170,22 @@ impl Scheduler {
     /// The next entry of the round, for a green thread that parks.
     #[inline]
     pub fn next_direct(&mut self, py: Python<'_>) -> Direct {
-        while let Some(Task::Wake(id)) = self.round.front() {
-            let greenlet = self
-                .parks
-                .greenlet(*id)
-                .map(|greenlet| greenlet.clone_ref(py));
+        loop {
+            let id = match self.round.front() {
+                Some(Task::Wake(id)) => *id,
+                Some(_) => return Direct::Hub,
+                None => return Direct::RoundOver,
+            };
             self.round.pop_front();
-            if let Some(greenlet) = greenlet {
-                return Direct::To(greenlet);
+            if let Some(greenlet) = self.parks.greenlet(id) {
+                return Direct::To(greenlet.clone_ref(py));
             }
         }
-        Direct::Hub
+    }
+
+    /// Whether the next round has anything in it, timers that may have become due left out.
+    pub fn has_next(&self) -> bool {
+        !self.next.is_empty()
     }
 
     /// Every queued entry, for introspection and the garbage collector.
@@ -185,12 +193,11 @@ impl Scheduler {
         self.round.iter().chain(self.next.iter())
     }
 
-    /// Takes everything out; the caller drops it outside its borrow.
-    pub fn clear(&mut self) -> (VecDeque<Task>, VecDeque<Task>, Parks) {
+    /// Takes out what is queued; the caller drops it outside its borrow.
+    pub fn clear(&mut self) -> (VecDeque<Task>, VecDeque<Task>) {
         (
             std::mem::take(&mut self.round),
             std::mem::take(&mut self.next),
-            std::mem::take(&mut self.parks),
         )
     }
 }

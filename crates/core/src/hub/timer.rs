@@ -285,6 +285,12 @@ impl Timer {
         let this = slf.get();
         let now = clock::now();
         let timer = slf.clone().unbind();
+        let waits = this.state.with(py, |s| {
+            s.key.as_ref().is_some_and(|(_, other)| other.is(hub))
+        });
+        if waits {
+            return;
+        }
         if this.seconds > 0.0 {
             let deadline = clock::after(now, this.seconds);
             let key = hub
@@ -300,6 +306,7 @@ impl Timer {
             this.state.with(py, |s| s.scheduled = now);
             hub.get().scheduler.with(py, |s| s.push(Task::Fire(timer)));
         }
+        hub.get().nudge();
     }
 
     /// Makes the call, once.

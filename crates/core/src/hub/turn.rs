@@ -19,21 +19,25 @@ impl Hub {
     /// Turns until told to stop.
     pub(super) fn run_loop(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
-        let mut events = Vec::new();
+        let current = Greenlet::current(slf.py())?;
+        let own = this.is_hub_greenlet(slf.py(), &current);
+        drop(current);
         this.running.store(true, Ordering::Relaxed);
+        this.alive.store(own, Ordering::Relaxed);
         this.stopping.store(false, Ordering::Relaxed);
         let result = (|| {
             while !this.stopping.load(Ordering::Relaxed) {
-                Self::turn(slf, &mut events)?;
+                Self::turn(slf)?;
             }
             Ok(())
         })();
+        this.alive.store(false, Ordering::Relaxed);
         this.running.store(false, Ordering::Relaxed);
         this.stopping.store(false, Ordering::Relaxed);
         result
     }
 
-    fn turn(slf: &Bound<'_, Self>, events: &mut Vec<Event>) -> PyResult<()> {
+    fn turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         this.counters.turns.add();
@@ -41,13 +45,34 @@ impl Hub {
             this.read_inbox(py);
         }
         this.scheduler.with(py, |s| s.begin_round(clock::now()));
-        Self::poll(slf, events)?;
+        Self::poll(slf)?;
         while let Some(task) = this.scheduler.with(py, super::scheduler::Scheduler::pop) {
             if let Err(error) = Self::perform(slf, task) {
-                Self::escaped(slf, error)?;
+                Self::escaped(slf, "squelch_generic_exception", None, error)?;
             }
         }
         Ok(())
+    }
+
+    /// A turn that a green thread makes when it parks and the round is over, to save the way over the hub.
+    ///
+    /// False if there is something that only the hub may do: sleep, take in messages, stop, or come to the
+    /// end of a callback that resumed a green thread.
+    pub(super) fn turn_in_place(&self, py: Python<'_>) -> bool {
+        let lent = self.lent.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed);
+        if !lent || !self.inbox.is_empty() || !self.scheduler.with(py, |s| s.has_next()) {
+            return false;
+        }
+        self.counters.turns.add();
+        self.scheduler.with(py, |s| s.begin_round(clock::now()));
+        self.counters.polls.add();
+        let mut events = self.events.take(py);
+        // An error comes again when the hub polls, which knows what to do about it.
+        if self.poll_now(py, &mut events).is_ok() {
+            self.dispatch(py, &mut events);
+        }
+        self.events.replace(py, events);
+        true
     }
 
     fn read_inbox(&self, py: Python<'_>) {
@@ -67,13 +92,14 @@ impl Hub {
     }
 
     /// Looks at the descriptors and queues who is concerned; sleeps there if nothing else is to be done.
-    fn poll(slf: &Bound<'_, Self>, events: &mut Vec<Event>) -> PyResult<()> {
+    fn poll(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         // A handler may queue something, so it runs before anybody decides how long to sleep.
         py.check_signals()?;
         this.counters.polls.add();
         let idle = this.scheduler.with(py, |s| s.is_idle()) && this.inbox.is_empty();
+        let mut events = this.events.take(py);
         let result = if idle {
             let deadline = this.scheduler.with(py, |s| s.timers.next_wakeup());
             let timeout = deadline.map(|deadline| clock::until(clock::now(), deadline));
@@ -81,14 +107,11 @@ impl Hub {
             let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
                 return Ok(());
             };
-            let result = py.detach(|| poller.wait(events, timeout));
+            let result = py.detach(|| poller.wait(&mut events, timeout));
             this.io.with(py, |io| io.poller = Some(poller));
             result
         } else {
-            this.io.with(py, |io| match io.poller.as_mut() {
-                Some(poller) => poller.wait(events, Some(std::time::Duration::ZERO)),
-                None => Ok(()),
-            })
+            this.poll_now(py, &mut events)
         };
         match result {
             Ok(()) => {}
@@ -102,15 +125,30 @@ impl Hub {
             // What became due during the sleep belongs to this round.
             this.scheduler.with(py, |s| s.begin_round(clock::now()));
         }
+        this.dispatch(py, &mut events);
+        this.events.replace(py, events);
+        Ok(())
+    }
+
+    /// Polls without waiting.
+    fn poll_now(&self, py: Python<'_>, events: &mut Vec<Event>) -> std::io::Result<()> {
+        self.io.with(py, |io| match io.poller.as_mut() {
+            Some(poller) => poller.wait(events, Some(std::time::Duration::ZERO)),
+            None => Ok(()),
+        })
+    }
+
+    /// Queues those who wait for what the poll has found.
+    fn dispatch(&self, py: Python<'_>, events: &mut Vec<Event>) {
         for event in events.drain(..) {
             if event.token == inbox::TOKEN {
-                this.inbox.drain();
-                this.read_inbox(py);
+                self.inbox.drain();
+                self.read_inbox(py);
                 continue;
             }
-            this.io.with(py, |io| {
+            self.io.with(py, |io| {
                 io.dispatch(py, event, |waiter, _| {
-                    this.scheduler.with(py, |s| match waiter {
+                    self.scheduler.with(py, |s| match waiter {
                         Waiter::Park(id) | Waiter::LevelPark(id) => {
                             s.wake_in_round(id, Wake::Ready);
                         }
@@ -125,7 +163,6 @@ impl Hub {
                 });
             });
         }
-        Ok(())
     }
 
     /// Does one entry of the round, on the hub's own stack.
@@ -155,20 +192,32 @@ impl Hub {
                 let error = timer::error_from(exception.into_bound(py));
                 greenthread::throw_from_hub(slf, &greenlet, error)
             }
-            Task::Fire(timer) => Timer::fire(timer.bind(py)),
+            Task::Fire(timer) => Timer::fire(timer.bind(py)).or_else(|error| {
+                let timer = timer.into_bound(py).into_any();
+                Self::escaped(slf, "squelch_timer_exception", Some(timer), error)
+            }),
             Task::Call(function) => function.bind(py).call0().map(drop),
             Task::Notify(listener) => {
                 let listener = listener.get();
                 match listener.cb(py) {
                     Some(cb) if !listener.spent(py) => {
-                        cb.bind(py).call1((listener.fileno(),)).map(drop)
+                        let fileno = listener.fileno().into_pyobject(py)?.into_any();
+                        cb.bind(py).call1((&fileno,)).map(drop).or_else(|error| {
+                            Self::escaped(slf, "squelch_exception", Some(fileno), error)
+                        })
                     }
                     _ => Ok(()),
                 }
             }
             Task::Closed(listener) => {
                 let tb = listener.get().tb(py);
+                let mark_as_closed = listener.get().mark_as_closed(py);
                 listener.get().defang(py);
+                if let Some(mark_as_closed) = mark_as_closed
+                    && let Err(error) = mark_as_closed.bind(py).call0()
+                {
+                    Self::escaped(slf, "squelch_generic_exception", None, error)?;
+                }
                 match tb {
                     Some(tb) => tb
                         .bind(py)
@@ -183,26 +232,41 @@ impl Hub {
     }
 
     fn resume(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<()> {
-        slf.get().counters.switches.add();
-        greenlet.switch(slf.py()).map(drop)
+        let this = slf.get();
+        this.counters.switches.add();
+        this.lent.store(true, Ordering::Relaxed);
+        let result = greenlet.switch(slf.py());
+        this.lent.store(false, Ordering::Relaxed);
+        result.map(drop)
     }
 
     /// An exception that nobody in a green thread or callback has caught.
     ///
-    /// The two that end programs go on to the main greenlet; the rest is reported, if that is wanted.
-    fn escaped(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+    /// The two that end programs go on to the main greenlet; the rest is reported, if that is wanted, by
+    /// the hub's method `report`, which is told the timer or descriptor concerned.
+    fn escaped(
+        slf: &Bound<'_, Self>,
+        report: &str,
+        source: Option<Bound<'_, PyAny>>,
+        error: PyErr,
+    ) -> PyResult<()> {
         let py = slf.py();
         if error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py)
         {
             return Err(error);
         }
+        if slf.get().closed.load(Ordering::Relaxed)
+            && error.is_instance(py, &eventlet_greenlet::greenlet_exit(py))
+        {
+            return Err(error);
+        }
         let value = error.value(py).clone();
-        let traceback = error.traceback(py);
-        let reported = slf.call_method1(
-            "squelch_generic_exception",
-            ((value.get_type(), value, traceback),),
-        );
+        let info = (value.get_type(), value, error.traceback(py));
+        let reported = match source {
+            Some(source) => slf.call_method1(report, (source, info)),
+            None => slf.call_method1(report, (info,)),
+        };
         if let Err(error) = reported {
             errors::unraisable(py, error, Some(slf.as_any()));
         }

@@ -7,6 +7,7 @@ use eventlet_reactor::TimerKey;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
 use super::scheduler::{Direct, Task};
@@ -91,11 +92,15 @@ impl Hub {
             adopt(py, greenlet, &hub);
         }
         this.counters.switches.add();
-        match this.scheduler.with(py, |s| s.next_direct(py)) {
-            Direct::To(next) if next.is(greenlet) => Ok(py.None().into_bound(py)),
-            Direct::To(next) => next.switch(py),
-            Direct::Hub => hub.switch(py),
-        }
+        let next = loop {
+            match this.scheduler.with(py, |s| s.next_direct(py)) {
+                Direct::To(next) if next.is(greenlet) => return Ok(py.None().into_bound(py)),
+                Direct::To(next) => break next,
+                Direct::RoundOver if this.turn_in_place(py) => {}
+                Direct::RoundOver | Direct::Hub => break hub,
+            }
+        };
+        next.switch(py)
     }
 
     /// Waits until `fd` is ready in `direction`, after the caller has seen `EAGAIN` there.
@@ -180,6 +185,12 @@ impl Hub {
 
     /// Tells everybody who waits for `fd` that it is being closed.
     pub(crate) fn release(&self, py: Python<'_>, fd: RawFd) {
+        if !self.is_mine() {
+            // The poller is with the hub's own thread.
+            self.inbox
+                .send(Message::Closed(fd, io::generation(py, fd)));
+            return;
+        }
         let waiters = self.io.with(py, |io| io.release(fd));
         for waiter in waiters {
             match waiter {
@@ -187,6 +198,8 @@ impl Hub {
                     self.scheduler.with(py, |s| s.wake(id, Wake::Closed));
                 }
                 Waiter::Listener(listener) => {
+                    // Its descriptor may have been found ready in this round; that is over now.
+                    listener.get().set_spent(py, true);
                     self.scheduler.with(py, |s| s.push(Task::Closed(listener)));
                 }
                 Waiter::Handler(handler) => {

@@ -1,4 +1,11 @@
 //! `Event`: one value, or one exception, sent once to everybody who waits for it.
+//!
+//! # Theory of operation
+//!
+//! `send` keeps the outcome and takes all waiters out of the line at once. A waiter that runs and is not in
+//! the line any more was sent something, and picks it up. `reset` may come in between, and another `send`
+//! after it: so a waiter remembers the epoch in which it began, and an outcome with waiters on their way is
+//! kept under its epoch until the last of them has picked it up.
 
 use pyo3::exceptions::PyAssertionError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -97,7 +104,7 @@ impl Event {
         }
     }
 
-    /// Makes a sent event fresh again. Raises AssertionError if nothing has been sent.
+    /// Makes a sent event fresh again. Raises `AssertionError` if nothing has been sent.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
         let result = self.state.with(py, |s| match s.outcome.take() {
             None => Err(()),
@@ -174,9 +181,18 @@ impl Event {
 
     /// Waits until something is sent and returns it; an exception is raised.
     ///
-    /// After `timeout` seconds (None waits for ever) it gives up and returns None.
-    #[pyo3(signature = (timeout = None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    /// After `timeout` seconds (None waits for ever) it gives up and returns `timeout_value`. Give an object
+    /// of your own there to tell a time that is up from None that was sent:
+    ///
+    ///     LATE = object()
+    ///     if event.wait(5, LATE) is LATE: ...
+    #[pyo3(signature = (timeout = None, timeout_value = None))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        timeout_value: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         if let Some(outcome) = self.outcome(py) {
             return outcome.deliver(py);
         }
@@ -201,14 +217,14 @@ impl Event {
                 _ => {}
             }
             if result?.0 == Wake::TimedOut {
-                return Ok(py.None());
+                return Ok(timeout_value.unwrap_or_else(|| py.None()));
             }
         }
     }
 
     /// Sends a value, or with `exc` an exception (an instance, a class, or the arguments of a `throw`).
     ///
-    /// Raises AssertionError if something has been sent already.
+    /// Raises `AssertionError` if something has been sent already.
     #[pyo3(signature = (result = None, exc = None))]
     fn send(
         &self,
@@ -235,6 +251,21 @@ impl Event {
     /// How many green threads wait.
     fn waiting(&self, py: Python<'_>) -> usize {
         self.state.with(py, |s| s.waiters.len())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let state = match slf.get().outcome(py) {
+            None => "not sent".to_owned(),
+            Some(Outcome::Value(value)) => format!("result={}", value.bind(py).repr()?),
+            Some(Outcome::Exception(args)) => format!("exc={}", args.bind(py).repr()?),
+        };
+        let waiting = slf.get().waiting(py);
+        let name = slf.get_type().name()?;
+        Ok(format!(
+            "<{name} at {:p} {state} _waiters[{waiting}]>",
+            slf.as_ptr()
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -342,12 +342,12 @@ impl LightQueue {
     /// Hook: adds an item to `queue`.
     #[pyo3(name = "_put")]
     fn store(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
-        let rest = self.state.with(py, |s| match &s.store {
-            Store::Object(object) => Some((object.clone_ref(py), item)),
-            _ => {
-                s.store_native(item);
-                None
+        let rest = self.state.with(py, |s| {
+            if let Store::Object(object) = &s.store {
+                return Some((object.clone_ref(py), item));
             }
+            s.store_native(item);
+            None
         });
         if let Some((object, item)) = rest {
             let object = object.into_bound(py);
@@ -471,7 +471,7 @@ impl LightQueue {
     /// Puts an item in, waiting for room if necessary.
     ///
     /// With `block` false it does not wait for room. `timeout` is the longest wait in seconds; None waits for
-    /// ever. Raises `Full` when there is no room, or none in time, and RuntimeError if it would have to wait
+    /// ever. Raises `Full` when there is no room, or none in time, and `RuntimeError` if it would have to wait
     /// in the hub. The item is not in the queue then.
     #[pyo3(signature = (item, block = Flag(true), timeout = None))]
     fn put(
@@ -510,7 +510,7 @@ impl LightQueue {
     /// Takes the next item out and returns it, waiting for one if necessary.
     ///
     /// With `block` false it does not wait. `timeout` is the longest wait in seconds; None waits for ever.
-    /// Raises `Empty` when there is no item, or none in time, and RuntimeError if it would have to wait in
+    /// Raises `Empty` when there is no item, or none in time, and `RuntimeError` if it would have to wait in
     /// the hub.
     #[pyo3(signature = (block = Flag(true), timeout = None))]
     fn get(slf: &Bound<'_, Self>, block: Flag, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
@@ -574,26 +574,26 @@ impl LightQueue {
         let (maxsize, getting, putting, unfinished) = this.state.with(py, |s| {
             (s.maxsize, s.getters.len(), s.putters.len(), s.unfinished)
         });
-        let mut text = match maxsize {
+        let mut parts = vec![match maxsize {
             Some(size) => format!("maxsize={size}"),
             None => "maxsize=None".to_owned(),
-        };
+        }];
         let queue = match this.contents(py) {
             Ok(items) => this.container(py, &items)?,
             Err(object) => object.into_bound(py),
         };
         if queue.is_truthy()? {
-            text.push_str(&format!(" queue={}", queue.repr()?));
+            parts.push(format!("queue={}", queue.repr()?));
         }
         for (name, count) in [("getters", getting), ("putters", putting)] {
             if count > 0 {
-                text.push_str(&format!(" {name}[{count}]"));
+                parts.push(format!("{name}[{count}]"));
             }
         }
         if unfinished > 0 {
-            text.push_str(&format!(" tasks={unfinished}"));
+            parts.push(format!("tasks={unfinished}"));
         }
-        Ok(text)
+        Ok(parts.join(" "))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -1061,7 +1061,7 @@ impl Queue {
 
     /// Says that an item which was got is done with.
     ///
-    /// Raises ValueError if that has been said for every item already.
+    /// Raises `ValueError` if that has been said for every item already.
     fn task_done(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.as_super().get();

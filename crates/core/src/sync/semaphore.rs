@@ -87,9 +87,12 @@ fn units(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let number = py
         .get_type::<PyInt>()
         .call1((value,))
-        .map_err(|error| match error.is_instance_of::<PyValueError>(py) {
-            true => PyTypeError::new_err(format!("the number of units is an integer: {error}")),
-            false => error,
+        .map_err(|error| {
+            if error.is_instance_of::<PyValueError>(py) {
+                PyTypeError::new_err(format!("the number of units is an integer: {error}"))
+            } else {
+                error
+            }
         })?
         .extract::<i64>()?;
     if number < 0 {
@@ -161,15 +164,11 @@ impl Semaphore {
     /// Takes a unit, waiting for one if necessary. Returns whether it has one.
     ///
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
-    /// for ever. Raises ValueError for another negative timeout, or for one that comes with `blocking`
-    /// false, and RuntimeError in the hub, which cannot wait.
+    /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
+    /// false, and `RuntimeError` in the hub, which cannot wait.
     #[pyo3(signature = (blocking = Flag(true), timeout = None))]
-    pub fn acquire(
-        slf: &Bound<'_, Self>,
-        blocking: Flag,
-        #[expect(clippy::float_cmp, reason = "-1 is a mark, not a measure")] timeout: Option<f64>,
-    ) -> PyResult<bool> {
-        let timeout = timeout.filter(|&timeout| timeout != -1.0);
+    pub fn acquire(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = timeout.filter(|timeout| (timeout + 1.0).abs() > f64::EPSILON);
         if let Some(timeout) = timeout {
             check_timeout(timeout, blocking.0)?;
         }
@@ -360,7 +359,7 @@ fn surplus(kind: Kind) -> PyErr {
 
 /// `BoundedSemaphore(value=1)`: a semaphore that notices when it is given more units than were taken.
 ///
-/// `release` raises ValueError then, since it is a mistake in the program.
+/// `release` raises `ValueError` then, since it is a mistake in the program.
 #[pyclass(frozen, subclass, extends = Semaphore, module = "eventlet.semaphore")]
 pub struct BoundedSemaphore;
 
@@ -387,7 +386,7 @@ impl BoundedSemaphore {
 
 /// `Lock()`: what `threading.Lock` is, for green threads of any OS thread.
 ///
-/// Releasing one that is not locked raises RuntimeError. Whoever releases it need not be the one who
+/// Releasing one that is not locked raises `RuntimeError`. Whoever releases it need not be the one who
 /// acquired it.
 #[pyclass(frozen, subclass, extends = Semaphore, module = "eventlet.lock")]
 pub struct Lock;

@@ -131,7 +131,7 @@ impl Waiters {
 }
 
 /// The green threads behind `waiters`, as a tuple.
-pub fn greenlets<'py>(py: Python<'py>, waiters: Vec<Waiter>) -> PyResult<Bound<'py, PyTuple>> {
+pub fn greenlets(py: Python<'_>, waiters: Vec<Waiter>) -> PyResult<Bound<'_, PyTuple>> {
     let found: Vec<_> = waiters
         .into_iter()
         .filter_map(|waiter| waiter.greenlet(py))

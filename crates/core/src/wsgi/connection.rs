@@ -64,6 +64,8 @@ struct State {
     transport: Transport,
     /// Bytes that have been read and not used.
     buffer: Vec<u8>,
+    /// Whether the last read left nothing behind. The kernel reports only what comes after that.
+    drained: bool,
     parser: Option<Box<HeadParser>>,
     body: BodyDecoder,
     /// The request that is to run next.
@@ -152,6 +154,7 @@ impl Connection {
                     phase: Phase::Idle,
                     transport,
                     buffer: Vec::new(),
+                    drained: true,
                     parser: None,
                     body: BodyDecoder::new(eventlet_http1::BodyLength::None),
                     exchange: None,
@@ -287,7 +290,7 @@ impl Connection {
                 return Ok(None);
             }
             let mut scratch = transport::take_scratch();
-            let next = match transport::receive(fd, &mut scratch) {
+            let next = match this.receive(py, fd, &mut scratch) {
                 Ok(None) => Ok(Next::Wait),
                 Ok(Some(0)) | Err(_) => {
                     transport::return_scratch(scratch);
@@ -326,11 +329,28 @@ impl Connection {
         }
     }
 
+    /// Reads once without waiting. `None` means there is nothing yet.
+    fn receive(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        buffer: &mut [u8],
+    ) -> std::io::Result<Option<usize>> {
+        let result = transport::receive(fd, buffer);
+        let full = matches!(result, Ok(Some(count)) if count == buffer.len());
+        self.state.with(py, |s| s.drained = !full);
+        result
+    }
+
     /// Waits in the hub for data; false if there is some already.
     fn await_data(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>, fd: RawFd) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        let Some(handler) = this.state.with(py, |s| s.handler.clone()) else {
+        let (drained, handler) = this.state.with(py, |s| (s.drained, s.handler.clone()));
+        if !drained {
+            return Ok(false);
+        }
+        let Some(handler) = handler else {
             return Ok(true);
         };
         this.set_deadline(py, hub);
@@ -589,7 +609,7 @@ impl Connection {
                 return Ok(Some(Next::Wait));
             }
             let mut scratch = transport::take_scratch();
-            let next = match transport::receive(fd, &mut scratch) {
+            let next = match this.receive(py, fd, &mut scratch) {
                 Ok(None) => Ok(Next::Wait),
                 Ok(Some(0)) | Err(_) => {
                     transport::return_scratch(scratch);
@@ -642,7 +662,7 @@ impl Connection {
                 return Ok(());
             }
             let mut scratch = transport::take_scratch();
-            let result = transport::receive(fd, &mut scratch);
+            let result = this.receive(py, fd, &mut scratch);
             transport::return_scratch(scratch);
             if matches!(result, Ok(Some(0)) | Err(_)) {
                 Self::close(slf);
@@ -773,7 +793,10 @@ impl Connection {
             if count == 0 {
                 return Ok(false);
             }
-            this.state.with(py, |s| s.buffer.extend_from_slice(&fresh));
+            this.state.with(py, |s| {
+                s.drained = count < transport::READ_SIZE;
+                s.buffer.extend_from_slice(&fresh);
+            });
         }
     }
 
