@@ -794,7 +794,6 @@ def test_closed_without_notice(hub):
         sock.close()
 
 
-@pytest.mark.xfail(strict=False, reason="hubs do not tell one another about closed descriptors yet")
 def test_number_that_changed_hands_in_another_os_thread(hub, quiet):
     # Another thread's hub takes a number over: those who waited for the old owner here are told
     # when somebody waits for the new one.
