@@ -222,8 +222,9 @@ def test_timeout_settings():
         assert sock.gettimeout() is None
         with pytest.raises(TypeError):
             sock.settimeout("1")
-        with pytest.raises(ValueError):
-            sock.settimeout(-1)
+        for wrong in (-1, float("nan")):
+            with pytest.raises(ValueError):
+                sock.settimeout(wrong)
 
 
 READS = {
@@ -1178,6 +1179,14 @@ print(state["got"].decode())
 """
     )
     assert result.stdout.split("\n")[:2] == ["to the child", "to the parent"]
+
+
+def test_a_thread_that_makes_a_socket_needs_no_hub():
+    def run():
+        with socket.socket():
+            return _core.has_hub()
+
+    assert in_thread(run)() is False
 
 
 def test_errors_inside_the_hub(pair):

@@ -162,7 +162,7 @@ class GreenSocket(SocketMethods, _Socket):
             seconds = howlong.__float__()
         except AttributeError:
             raise TypeError("a float is required") from None
-        if seconds < 0.0:
+        if not seconds >= 0.0:
             raise ValueError("Timeout value out of range")
         self._green_timeout = seconds
 
