@@ -1075,16 +1075,17 @@ def test_late_news_of_a_closed_number_disturb_nobody():
     ready, go = threading.Event(), threading.Event()
     numbers = []
 
-    def other():
-        hubs.get_hub()
+    def run():
+        # The hub does not look at its news before this has opened a socket and waits for it.
         ready.set()
         assert go.wait(LONG)
         one, two = pair_at(numbers[0])
         with one, two:
-            reader = parked(one.recv, 10)
-            eventlet.sleep(0)
-            two.sendall(b"x")
-            return reader.wait()
+            eventlet.spawn_after(0.01, two.sendall, b"x")
+            return one.recv(10)
+
+    def other():
+        return eventlet.spawn(run).wait()
 
     join = in_thread(other)
     assert ready.wait(LONG)
