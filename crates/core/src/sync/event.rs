@@ -199,6 +199,10 @@ impl Event {
         let hub = hub::current(py)?;
         let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
         loop {
+            // Making a hub runs Python code, and that lets other threads run: look again.
+            if let Some(outcome) = self.outcome(py) {
+                return outcome.deliver(py);
+            }
             let greenlet = Hub::waiting_greenlet(&hub)?;
             let parking = hub.get().park(py, &greenlet, deadline);
             let id = parking.id;
