@@ -378,14 +378,13 @@ impl WsgiServer {
                     | libc::ENETUNREACH
                     | libc::EPERM => {}
                     libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
-                        this.pause(&hub, errno);
-                        return Ok(());
+                        return this.pause(&hub, errno);
                     }
                     errno => {
                         // The listener itself is broken; that is the operator's to know.
                         let error = errors::os_error(py, errno);
                         this.log
-                            .error(py, &format!("wsgi: cannot accept connections: {error}"));
+                            .error(py, &format!("wsgi: cannot accept connections: {error}"))?;
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -431,7 +430,7 @@ impl WsgiServer {
     }
 
     /// Out of descriptors or memory: says so once, and tries again in a while.
-    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) {
+    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) -> PyResult<()> {
         let py = hub.py();
         let (first, handler) = self.state.with(py, |s| {
             (
@@ -439,16 +438,6 @@ impl WsgiServer {
                 s.handler.clone(),
             )
         });
-        if first {
-            self.log.error(
-                py,
-                &format!(
-                    "wsgi: cannot accept connections for now: {}; trying again every {} ms",
-                    errors::strerror(errno),
-                    ACCEPT_PAUSE / 1_000_000
-                ),
-            );
-        }
         if let Some(target) = handler {
             let handler = Due::Handle(io::IoHandler {
                 target,
@@ -459,6 +448,17 @@ impl WsgiServer {
                 .scheduler
                 .with(py, |s| s.timers.insert(deadline, handler));
         }
+        if first {
+            self.log.error(
+                py,
+                &format!(
+                    "wsgi: cannot accept connections for now: {}; trying again every {} ms",
+                    errors::strerror(errno),
+                    ACCEPT_PAUSE / 1_000_000
+                ),
+            )?;
+        }
+        Ok(())
     }
 }
 
