@@ -133,7 +133,8 @@ impl Hub {
     }
 
     /// The hub's clock: monotonic, in seconds.
-    fn clock(&self) -> f64 {
+    #[staticmethod]
+    fn clock() -> f64 {
         clock::seconds(clock::now())
     }
 

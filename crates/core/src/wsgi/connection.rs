@@ -496,7 +496,7 @@ impl Connection {
         };
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
-            encode::header_line(&mut answer, b"Date", date.as_bytes())
+            encode::header_line(&mut answer, b"Date", date.as_bytes());
         });
         encode::header_line(&mut answer, b"Content-Type", b"text/plain; charset=utf-8");
         encode::content_length(&mut answer, text.len() as u64);
