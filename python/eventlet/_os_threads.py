@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from _queue import SimpleQueue
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
 from typing import Any
 
 from eventlet.event import Event
 
-__all__ = ["ThreadPool", "allocate_lock", "start_new_thread"]
+__all__ = ["ThreadPool", "allocate_lock", "get_ident", "start_new_thread"]
 
 
 class ThreadPool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from eventlet.event import Event
 from eventlet.green import socket
+from eventlet.greenio.base import GreenSocket
 from eventlet.greenthread import GreenletExit, getcurrent, kill, sleep, spawn
 
 __all__ = [
@@ -62,7 +63,7 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
 
-def connect(addr: Any, family: int = socket.AF_INET, bind: Any = None) -> socket.socket:
+def connect(addr: Any, family: int = socket.AF_INET, bind: Any = None) -> GreenSocket:
     """Return a socket that is connected to `addr`.
 
     :param addr: for TCP ``(host, port)``, for a local socket a path.
@@ -86,7 +87,7 @@ def listen(
     backlog: int = 50,
     reuse_addr: bool = True,
     reuse_port: bool | None = None,
-) -> socket.socket:
+) -> GreenSocket:
     """Return a socket that listens at `addr`, for `serve` or a loop around ``accept()``.
 
     :param addr: for TCP ``(host, port)``, for a local socket a path.
@@ -119,7 +120,7 @@ def listen(
     return sock
 
 
-def _set_reuse_port(sock: socket.socket) -> None:
+def _set_reuse_port(sock: GreenSocket) -> None:
     option = getattr(socket, "SO_REUSEPORT", None)
     if option is None:
         return
@@ -181,6 +182,16 @@ def serve(sock: Any, handle: Callable[[Any, Any], Any], concurrency: int = 1000)
             del conn, addr
     except StopServe:
         return
+
+
+def accept_forever(sock: Any, handle: Callable[[Any, Any], object]) -> None:
+    """Call ``handle(connection, address)`` for each connection to a listening socket.
+
+    It is called right here, so it should not wait for long. What it raises ends the loop, and so
+    does an error of the socket; clients, and a lack of resources, do not (see `serve`).
+    """
+    while True:
+        handle(*_accept(sock))
 
 
 def _accept(sock: Any) -> Any:

@@ -14,7 +14,7 @@ from _queue import SimpleQueue
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eventlet._os_threads import allocate_lock, start_new_thread
+from eventlet._os_threads import allocate_lock, get_ident, start_new_thread
 from eventlet.event import Event
 
 __all__ = ["Proxy", "execute", "killall", "set_num_threads"]
@@ -30,8 +30,8 @@ _nthreads = int(os.environ.get("EVENTLET_THREADPOOL_SIZE") or 20)
 _threads: list[int] = []
 _jobs: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
 _lock = allocate_lock()
-_ended: list[Any] = []
-_mine = threading.local()
+_ended: list[Event] = []
+_workers: set[int] = set()
 
 
 def setup() -> None:
@@ -39,8 +39,7 @@ def setup() -> None:
     with _lock:
         while len(_threads) < _nthreads:
             number = len(_threads)
-            ended = allocate_lock()
-            ended.acquire()
+            ended = Event()
             _threads.append(number)
             _ended.append(ended)
             start_new_thread(_work, (_jobs, f"tpool_thread_{number}", ended))
@@ -48,7 +47,7 @@ def setup() -> None:
 
 def _work(jobs: SimpleQueue[tuple[Any, ...] | None], name: str, ended: Any) -> None:
     threading.current_thread().name = name
-    _mine.is_worker = True
+    _workers.add(get_ident())
     try:
         while (job := jobs.get()) is not None:
             done, function, args, kwargs = job
@@ -65,7 +64,8 @@ def _work(jobs: SimpleQueue[tuple[Any, ...] | None], name: str, ended: Any) -> N
             # Nothing of the last call outlives it while the thread waits for the next one.
             del job, done, function, args, kwargs, result, error
     finally:
-        ended.release()
+        _workers.discard(get_ident())
+        ended.send()
 
 
 def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     the call. In one of the pool's own threads, or if `set_num_threads` has set 0, the call is made
     on the spot.
     """
-    if _nthreads == 0 or getattr(_mine, "is_worker", False):
+    if _nthreads == 0 or get_ident() in _workers:
         return meth(*args, **kwargs)
     if len(_threads) < _nthreads:
         setup()
@@ -100,8 +100,8 @@ def killall() -> None:
         _threads.clear()
         _ended.clear()
         _jobs = SimpleQueue()
-    for lock in ended:
-        lock.acquire()
+    for event in ended:
+        event.wait()
 
 
 def _after_fork() -> None:
@@ -110,6 +110,7 @@ def _after_fork() -> None:
     _jobs = SimpleQueue()
     _threads.clear()
     _ended.clear()
+    _workers.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -153,6 +154,8 @@ class Proxy:
             raise AttributeError(attr_name)
         found = getattr(self._obj, attr_name)
         if not callable(found):
+            if isinstance(found, self._autowrap) or attr_name in self._autowrap_names:
+                return Proxy(found, self._autowrap)
             return found
 
         def doit(*args: Any, **kwargs: Any) -> Any:

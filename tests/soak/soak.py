@@ -256,9 +256,7 @@ def main() -> int:
     eventlet.sleep(0)
     # Thousands of green threads raise on purpose. Their exceptions are looked at where they are
     # waited for, and need not be printed besides.
-    set_timer_exceptions = getattr(get_hub(), "set_timer_exceptions", None)
-    if set_timer_exceptions is not None:
-        set_timer_exceptions(False)
+    get_hub().debug_exceptions = False
     before = balance()
     soak = Soak(seed, args.workers, seconds)
     soak.run()

@@ -47,5 +47,5 @@ pub fn mainloop_error() -> PyErr {
 pub fn unraisable(py: Python<'_>, error: PyErr, context: Option<&Bound<'_, PyAny>>) {
     error.restore(py);
     // SAFETY: an exception is set and the argument is a live object or NULL.
-    unsafe { ffi::PyErr_WriteUnraisable(context.map_or(std::ptr::null_mut(), |o| o.as_ptr())) };
+    unsafe { ffi::PyErr_WriteUnraisable(context.map_or(std::ptr::null_mut(), Bound::as_ptr)) };
 }

@@ -523,12 +523,12 @@ fn inherit_context(greenlet: &Greenlet, py: Python<'_>) -> PyResult<()> {
 /// context variables.
 #[pyfunction]
 #[pyo3(signature = (func, *args, **kwargs))]
-pub fn spawn<'py>(
-    py: Python<'py>,
+pub fn spawn(
+    py: Python<'_>,
     func: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let hub = hub::current(py)?;
     let (greenlet, _) = new_green_thread(
         &hub,
@@ -549,12 +549,12 @@ pub fn spawn<'py>(
 /// As `spawn`, for calls whose result nobody wants: a plain greenlet, a little cheaper.
 #[pyfunction]
 #[pyo3(signature = (func, *args, **kwargs))]
-pub fn spawn_n<'py>(
-    py: Python<'py>,
+pub fn spawn_n(
+    py: Python<'_>,
     func: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let hub = hub::current(py)?;
     let body = Body::new(
         &hub,
@@ -578,13 +578,13 @@ pub fn spawn_n<'py>(
 /// As `spawn`, beginning after `seconds`. `cancel()` prevents it until then.
 #[pyfunction]
 #[pyo3(signature = (seconds, func, *args, **kwargs))]
-pub fn spawn_after<'py>(
-    py: Python<'py>,
+pub fn spawn_after(
+    py: Python<'_>,
     seconds: f64,
     func: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     start_later(
         py,
         seconds,
@@ -600,13 +600,13 @@ pub fn spawn_after<'py>(
 /// As `spawn_after`, but the call is not made if the calling green thread has ended by then.
 #[pyfunction]
 #[pyo3(signature = (seconds, func, *args, **kwargs))]
-pub fn spawn_after_local<'py>(
-    py: Python<'py>,
+pub fn spawn_after_local(
+    py: Python<'_>,
     seconds: f64,
     func: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let guard = Some(Greenlet::current(py)?);
     start_later(
         py,
@@ -620,12 +620,12 @@ pub fn spawn_after_local<'py>(
     )
 }
 
-fn start_later<'py>(
-    py: Python<'py>,
+fn start_later(
+    py: Python<'_>,
     seconds: f64,
     call: Call,
     guard: Option<Greenlet>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let hub = hub::current(py)?;
     let (greenlet, body) = new_green_thread(&hub, call, guard)?;
     let object = greenlet.bind(py).clone();

@@ -10,14 +10,14 @@ use crate::hub::timer::Timer;
 ///
 /// Returns the timer; its `cancel()` calls it off.
 #[pyfunction]
-pub fn throw_after<'py>(
-    py: Python<'py>,
+pub fn throw_after(
+    py: Python<'_>,
     seconds: f64,
     exception: Py<PyAny>,
-) -> PyResult<Bound<'py, Timer>> {
+) -> PyResult<Bound<'_, Timer>> {
     let hub = hub::current(py)?;
     let timer = Timer::throw(seconds, Greenlet::current(py)?, exception);
     let timer = Bound::new(py, timer)?;
-    hub.get().schedule(&hub, &timer);
+    Timer::enqueue(&timer, &hub);
     Ok(timer)
 }

@@ -321,6 +321,7 @@ impl Greenlet {
 
     /// Another reference to the same greenlet.
     #[inline]
+    #[must_use]
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         Self(self.0.clone_ref(py))
     }

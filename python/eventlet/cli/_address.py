@@ -108,7 +108,7 @@ def _listen_tcp(address: Address, backlog: int) -> Listener:
     family, _, _, _, sockaddr = found[0]
     # Not SO_REUSEPORT: two servers on one port, each with half of the requests, is a mistake that
     # nobody would notice.
-    sock = eventlet.listen(sockaddr, family, backlog, reuse_port=False)
+    sock: Any = eventlet.listen(sockaddr, family, backlog, reuse_port=False)
     host, port = sock.getsockname()[:2]
     shown = f"[{host}]" if family == socket.AF_INET6 else host
     return Listener(sock, f"http://{shown}:{port}")

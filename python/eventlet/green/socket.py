@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket as _original
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventlet.green import _dns
 from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
@@ -12,6 +12,11 @@ from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
 globals().update(
     {name: value for name, value in vars(_original).items() if not name.startswith("__")}
 )
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 

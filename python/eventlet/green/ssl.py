@@ -47,7 +47,7 @@ class _Made(GreenSocket):
         GreenSocket.__init__(self, *args, **kwargs)
 
 
-class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):  # type: ignore[misc]
+class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):
     """An ``ssl.SSLSocket`` whose operations let other green threads run while they wait.
 
     It is made by ``GreenSSLContext.wrap_socket``, by `wrap_socket`, or by calling the class with
@@ -58,6 +58,15 @@ class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):  # type: ignore[misc]
     """
 
     _handshake_due = False
+
+    # What the standard library keeps in these sockets.
+    _check_connected: Any
+    _checkClosed: Any
+    _connected: bool
+    _create: Any
+    _sslobj: Any
+    do_handshake_on_connect: bool
+    suppress_ragged_eofs: bool
 
     def __new__(cls, sock: Any = None, *args: Any, **kwargs: Any) -> GreenSSLSocket:
         """Wrap a socket; without one, make what the standard library fills in."""
@@ -176,7 +185,7 @@ def _settable(name: str) -> Any:
     The standard setters look their own class up by name, and after monkey patching that name is
     ours: they would call themselves.
     """
-    native = getattr(_ssl._SSLContext, name)  # type: ignore[attr-defined]
+    native = getattr(_ssl._SSLContext, name)
 
     def put(self: Any, value: Any) -> None:
         if name == "minimum_version" and value == _original.TLSVersion.SSLv3:

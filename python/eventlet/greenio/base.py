@@ -162,7 +162,7 @@ class GreenSocket(SocketMethods, _Socket):
             seconds = howlong.__float__()
         except AttributeError:
             raise TypeError("a float is required") from None
-        if seconds < 0.0:
+        if not seconds >= 0.0:
             raise ValueError("Timeout value out of range")
         self._green_timeout = seconds
 
@@ -171,7 +171,7 @@ class GreenSocket(SocketMethods, _Socket):
         return self._green_timeout
 
     @property
-    def timeout(self) -> float | None:  # type: ignore[override]
+    def timeout(self) -> float | None:
         """What `settimeout` has set, in seconds, or None."""
         return self._green_timeout
 
@@ -211,7 +211,7 @@ class GreenSocket(SocketMethods, _Socket):
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         # Called by `socket.sendfile`, which sends block by block if this gives up.
-        self._check_sendfile_params(file, offset, count)
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
         if not hasattr(os, "sendfile"):
             raise _GiveUpOnSendfile("no os.sendfile")
         try:
@@ -320,9 +320,9 @@ class _StandIn(GreenSocket):
     setsockopt = _delegate("setsockopt")
     get_inheritable = _delegate("get_inheritable")
     set_inheritable = _delegate("set_inheritable")
-    family = _delegate_attribute("family")  # type: ignore[assignment]
-    type = _delegate_attribute("type")  # type: ignore[assignment]
-    proto = _delegate_attribute("proto")  # type: ignore[assignment]
+    family = _delegate_attribute("family")
+    type = _delegate_attribute("type")
+    proto = _delegate_attribute("proto")
     _io_refs = _delegate_attribute("_io_refs")
     _closed = _delegate_attribute("_closed")
 
@@ -438,7 +438,7 @@ class _NoOpenSSL:
 def find_openssl() -> Any:
     """Return the module ``OpenSSL.SSL``, or a class with its exceptions without it."""
     try:
-        from OpenSSL import SSL
+        from OpenSSL import SSL  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         return _NoOpenSSL
     return SSL

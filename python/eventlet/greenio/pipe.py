@@ -31,7 +31,7 @@ class GreenFileIO(io.FileIO):
         notify_opened(self.fileno())
         set_nonblocking(self)
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         """Return at most `size` bytes, or all up to the end if it is None or negative."""
         if size is None or size < 0:
             return self.readall()
@@ -48,7 +48,7 @@ class GreenFileIO(io.FileIO):
             parts.append(part)
         return b"".join(parts)
 
-    def readinto(self, buffer: Any) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         """Read into a writable buffer; return how many bytes, 0 at the end."""
         while True:
             count = super().readinto(buffer)

@@ -54,6 +54,14 @@ pub fn broadcast_closed(own: Option<&Inbox>, fd: RawFd, generation: u32) {
     }
 }
 
+/// In a forked child: the hubs of other threads went with their threads; `own` is the one that is left.
+pub fn forget_others(own: Option<&Arc<Inbox>>) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.clear();
+    all.extend(own.map(Arc::downgrade));
+    COUNT.store(all.len(), Ordering::Relaxed);
+}
+
 /// The thread-safe side of a hub.
 pub struct Inbox {
     thread: AtomicUsize,
@@ -136,14 +144,6 @@ impl Inbox {
         let fresh = Waker::new()?;
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
-    }
-
-    /// In a forked child: the hubs of other threads went with their threads.
-    pub fn forget_others(self: &Arc<Self>) {
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.clear();
-        all.push(Arc::downgrade(self));
-        COUNT.store(1, Ordering::Relaxed);
     }
 
     fn waker(&self) -> Waker {

@@ -156,10 +156,10 @@ impl Descriptor {
     fn interest(&self) -> Interest {
         let mut interest = Interest::NONE;
         if !self.read.is_empty() {
-            interest = interest | Interest::READABLE;
+            interest |= Interest::READABLE;
         }
         if !self.write.is_empty() {
-            interest = interest | Interest::WRITABLE;
+            interest |= Interest::WRITABLE;
         }
         interest
     }

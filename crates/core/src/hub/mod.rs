@@ -41,7 +41,6 @@ use pyo3::sync::PyOnceLock;
 use self::inbox::Inbox;
 use self::io::Io;
 use self::scheduler::Scheduler;
-use self::timer::Timer;
 use crate::cell::GilCell;
 use crate::{clock, errors};
 
@@ -138,11 +137,6 @@ impl Hub {
                 debug_exceptions: AtomicBool::new(true),
             })
         })
-    }
-
-    /// Queues `timer`, at once or after its delay.
-    pub fn schedule(&self, slf: &Bound<'_, Self>, timer: &Bound<'_, Timer>) {
-        Timer::enqueue(timer, slf);
     }
 
     /// The greenlet that runs the loop, made anew if the last one has ended.

@@ -155,8 +155,10 @@ mod tests {
 
     #[test]
     fn generations_wrap() {
-        let mut parks = Parks::default();
-        parks.generation = u32::MAX - 1;
+        let mut parks = Parks {
+            generation: u32::MAX - 1,
+            ..Parks::default()
+        };
         let last = parks.insert(1);
         let first = parks.insert(2);
         assert_eq!((last.generation, first.generation), (u32::MAX, 0));

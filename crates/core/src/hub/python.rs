@@ -133,7 +133,8 @@ impl Hub {
     }
 
     /// The hub's clock: monotonic, in seconds.
-    fn clock(&self) -> f64 {
+    #[staticmethod]
+    fn clock() -> f64 {
         clock::seconds(clock::now())
     }
 
@@ -366,7 +367,6 @@ impl Hub {
     fn after_fork_in_child(&self, py: Python<'_>) -> PyResult<()> {
         let failed = |error: std::io::Error| errors::io_error(py, &error);
         self.inbox.restart().map_err(failed)?;
-        self.inbox.forget_others();
         let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
         self.inbox.register(&mut poller).map_err(failed)?;
         let old = self.io.with(py, |io| {
@@ -472,7 +472,9 @@ pub fn set_prevent_multiple_readers(on: bool) {
 /// For `os.register_at_fork`: gives the child's only thread a hub that works.
 #[pyfunction]
 pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
-    super::existing(py).map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
+    let hub = super::existing(py);
+    inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
+    hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
 }
 
 /// Waits until `fileno` is ready to `read` or to `write` (exactly one of the two).

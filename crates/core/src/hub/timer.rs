@@ -157,7 +157,7 @@ impl Timer {
     /// Adds it to the hub of this thread; returns the timer.
     fn schedule<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let hub = super::current(slf.py())?;
-        hub.get().schedule(&hub, slf);
+        Self::enqueue(slf, &hub);
         Ok(slf.clone())
     }
 
@@ -280,7 +280,7 @@ impl Timer {
     }
 
     /// Puts it into `hub`'s queue.
-    pub(super) fn enqueue(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) {
+    pub fn enqueue(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) {
         let py = slf.py();
         let this = slf.get();
         let now = clock::now();

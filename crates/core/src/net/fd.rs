@@ -195,8 +195,10 @@ pub fn init_sockets(
 /// A `mark_as_reopened` that somebody has put in place of the hub's own is called as well.
 #[pyfunction]
 pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
-    let hub = hub::current(py)?;
     hub::closing(py, fileno);
+    let Some(hub) = hub::existing(py) else {
+        return Ok(());
+    };
     let method = hub.getattr(intern!(py, "mark_as_reopened"))?;
     if method.is_instance_of::<PyCFunction>() && method.getattr(intern!(py, "__self__"))?.is(&hub) {
         return Ok(());

@@ -21,7 +21,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 /// A value that one green thread sends and any number wait for.
 ///
 /// `send` never switches: the waiters run in the next turn of their hubs, in the order they came.
-#[pyclass(frozen, subclass, weakref, module = "eventlet.event")]
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.event")]
 pub struct Event {
     state: GilCell<State>,
 }
@@ -199,6 +199,10 @@ impl Event {
         let hub = hub::current(py)?;
         let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
         loop {
+            // Making a hub runs Python code, and that lets other threads run: look again.
+            if let Some(outcome) = self.outcome(py) {
+                return outcome.deliver(py);
+            }
             let greenlet = Hub::waiting_greenlet(&hub)?;
             let parking = hub.get().park(py, &greenlet, deadline);
             let id = parking.id;

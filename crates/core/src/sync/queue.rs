@@ -42,7 +42,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 /// `LightQueue(maxsize=None)`: a queue without `task_done` and `join`.
 ///
 /// See `Queue` for what `maxsize` means.
-#[pyclass(frozen, subclass, weakref, module = "eventlet.queue")]
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.queue")]
 pub struct LightQueue {
     state: GilCell<State>,
     order: Order,
@@ -526,6 +526,11 @@ impl LightQueue {
                 wake_putter(py, putter, block.0);
                 Ok(item)
             }
+            Get::Nothing if block.0 && hub::existing(py).is_none() => {
+                // Making a hub runs Python code, and that lets other threads run: look again.
+                hub::current(py)?;
+                Self::get(slf, block, timeout)
+            }
             Get::Nothing if block.0 => Self::get_wait(slf, timeout),
             Get::Nothing => Err(standard_error(py, "Empty")),
             Get::General => Self::get_general(slf, block.0, timeout),
@@ -906,6 +911,10 @@ impl LightQueue {
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.get();
+        if block {
+            // As in `get`.
+            hub::current(py)?;
+        }
         let length = Self::length(slf)?;
         let claimed = this.state.with(py, |s| {
             let spare = s.has_spare(length);
@@ -1084,10 +1093,11 @@ impl Queue {
     fn join(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.as_super().get();
+        // Before anything is looked at: making a hub runs Python code, and that lets other threads run.
+        let hub = hub::current(py)?;
         if this.state.with(py, |s| s.unfinished == 0) {
             return Ok(());
         }
-        let hub = hub::current(py)?;
         let greenlet = Hub::waiting_greenlet(&hub)?;
         let parking = hub.get().park(py, &greenlet, None);
         let waiter = Waiter {

@@ -31,7 +31,7 @@ use crate::hub::{self, Wake};
 /// `acquire` takes a unit and waits while there is none; `release` gives one back. As a context manager it
 /// does the one at the beginning and the other at the end. Units are had in the order in which they were
 /// asked for.
-#[pyclass(frozen, subclass, weakref, module = "eventlet.semaphore")]
+#[pyclass(frozen, subclass, dict, weakref, module = "eventlet.semaphore")]
 pub struct Semaphore {
     state: GilCell<State>,
     kind: Kind,

@@ -20,7 +20,7 @@ use eventlet_greenlet::Greenlet;
 use eventlet_http1::response::{Status, encode};
 use eventlet_http1::{BodyDecoder, HeadParser, RequestError, Version};
 use eventlet_reactor::TimerKey;
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyTimeoutError};
+use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -325,10 +325,7 @@ impl Connection {
                 green_thread.switch(slf.py()).map(drop)
             }
             Ok(None) => Ok(()),
-            Err(error) => {
-                Self::failed(slf, error);
-                Ok(())
-            }
+            Err(error) => Self::failed(slf, error),
         }
     }
 
@@ -585,7 +582,7 @@ impl Connection {
         };
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
-            encode::header_line(&mut answer, b"Date", date.as_bytes())
+            encode::header_line(&mut answer, b"Date", date.as_bytes());
         });
         encode::header_line(&mut answer, b"Content-Type", b"text/plain; charset=utf-8");
         encode::content_length(&mut answer, text.len() as u64);
@@ -612,7 +609,7 @@ impl Connection {
                     body_length: answer.len() as u64,
                     wall_seconds: 0.0,
                 },
-            );
+            )?;
         }
         Self::linger(slf);
         Ok(())
@@ -838,13 +835,17 @@ impl Connection {
         }
     }
 
-    /// An error of the server's own, outside any request.
-    fn failed(slf: &Bound<'_, Self>, error: PyErr) {
+    /// An error of the server's own, outside any request: reports it and closes the connection.
+    fn failed(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();
+        Self::close(slf);
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
         if !is_disconnect(py, &error) {
             errors::unraisable(py, error, Some(slf.as_any()));
         }
-        Self::close(slf);
+        Ok(())
     }
 
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.

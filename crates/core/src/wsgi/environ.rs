@@ -281,7 +281,7 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyStrin
     unsafe {
         let object = ffi::PyUnicode_DecodeLatin1(
             bytes.as_ptr().cast(),
-            bytes.len().cast_signed(),
+            bytes.len() as ffi::Py_ssize_t,
             std::ptr::null(),
         );
         Ok(Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked())

@@ -378,7 +378,7 @@ impl Exchange {
             return Err(error);
         }
         let text = format_error(py, &error)?;
-        server.log.failure(py, text.trim_end());
+        server.log.failure(py, text.trim_end())?;
         if this.head_is_sent(py) || connection.is_hijacked(py) {
             // The client is in the middle of a body; only the end of the connection tells it so.
             return Ok(After::Close);
@@ -580,8 +580,7 @@ impl Exchange {
                 body_length: sent,
                 wall_seconds: clock::seconds(clock::now() - self.started),
             },
-        );
-        Ok(())
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! The access log.
 
+use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -65,9 +66,13 @@ impl AccessLog {
     }
 
     /// Writes the line for a request.
-    pub fn request(&self, py: Python<'_>, entry: &Entry<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// What ends programs: an interrupt may come while Python writes. All else is reported and forgotten.
+    pub fn request(&self, py: Python<'_>, entry: &Entry<'_>) -> PyResult<()> {
         if !self.enabled {
-            return;
+            return Ok(());
         }
         let result = match &self.format {
             None => {
@@ -88,8 +93,16 @@ impl AccessLog {
             }
             Some(format) => self.formatted(py, format, entry),
         };
-        if let Err(error) = result {
-            errors::unraisable(py, error, Some(self.info.bind(py)));
+        self.settle(py, result)
+    }
+
+    fn settle(&self, py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
+        match result {
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                errors::unraisable(py, error, Some(self.info.bind(py)));
+                Ok(())
+            }
+            other => other,
         }
     }
 
@@ -110,17 +123,26 @@ impl AccessLog {
     }
 
     /// Reports an exception of the application, if the log is on.
-    pub fn failure(&self, py: Python<'_>, traceback: &str) {
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn failure(&self, py: Python<'_>, traceback: &str) -> PyResult<()> {
         if self.enabled {
-            self.error(py, traceback);
+            self.error(py, traceback)
+        } else {
+            Ok(())
         }
     }
 
     /// Tells the operator something about the server itself.
-    pub fn error(&self, py: Python<'_>, message: &str) {
-        if let Err(error) = self.info.call1(py, (message,)) {
-            errors::unraisable(py, error, Some(self.info.bind(py)));
-        }
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn error(&self, py: Python<'_>, message: &str) -> PyResult<()> {
+        let result = self.info.call1(py, (message,)).map(drop);
+        self.settle(py, result)
     }
 
     /// Shows the references to the garbage collector.

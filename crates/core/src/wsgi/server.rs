@@ -312,7 +312,7 @@ impl WsgiServer {
         let hub = hub::current(py)?;
         loop {
             for message in this.state.with(py, |s| std::mem::take(&mut s.messages)) {
-                this.log.error(py, &message);
+                this.log.error(py, &message)?;
             }
             if done(this) {
                 return Ok(());
