@@ -46,7 +46,7 @@ MAX_TOTAL_HEADER_SIZE = 65536
 is_accepting = True
 
 #: ``WSGI_LOCAL.already_handled = True`` says that the application has answered through the socket
-#: itself (``environ['eventlet.input'].get_socket()``), so the server sends nothing for this request.
+#: itself (``environ['eventlet.input'].get_socket()``): the server sends nothing for this request.
 WSGI_LOCAL = local()
 
 #: Blocks of a response are gathered until there is this much, in bytes, unless told otherwise.
@@ -177,7 +177,7 @@ def server(
     try:
         if log_output:
             logger.info(f"({pid}) wsgi starting up on {_describe(sock, is_tls)}")
-        if custom_pool is None and not is_tls and isinstance(sock, _socket.socket):
+        if custom_pool is None and _is_plain(sock):
             os.set_blocking(sock.fileno(), False)
             native.serve(sock.fileno())
         else:
@@ -198,20 +198,39 @@ def _serve_objects(
     native: _core.WsgiServer, sock: Any, pool: Any, max_size: int | None, logger: _Logger
 ) -> None:
     """Accept connections here, for sockets that are not plain and for pools of the user."""
-    from eventlet.convenience import accept_forever
+    from eventlet.convenience import _accept, _shake_hands
+    from eventlet.greenio import GreenSocket
     from eventlet.greenpool import GreenPool
 
     if pool is None:
         pool = GreenPool(DEFAULT_MAX_SIMULTANEOUS_REQUESTS if max_size is None else max_size)
+    if type(sock) is _socket.socket:
+        sock = GreenSocket(sock)
 
     def handle(connection: Any, address: Any) -> None:
-        native.serve_connection(connection, _host_port(address), _host_port(connection.getsockname()))
+        if _shake_hands(connection):
+            local = _host_port(connection.getsockname())
+            native.serve_connection(connection, _host_port(address), local)
+        else:
+            connection.close()
 
     try:
-        accept_forever(sock, lambda connection, address: pool.spawn(handle, connection, address))
+        while is_accepting:
+            connection, address = _accept(sock)
+            pool.spawn(handle, connection, address)
+            del connection, address  # not to keep it open while waiting for the next
     finally:
         native.drain()
         pool.waitall()
+
+
+def _is_plain(sock: Any) -> bool:
+    """Tell whether a listening socket is no more than its descriptor."""
+    if not isinstance(sock, _socket.socket) or hasattr(sock, "do_handshake"):
+        return False
+    from eventlet.greenio import GreenSocket
+
+    return type(sock).accept in (_socket.socket.accept, GreenSocket.accept)
 
 
 def _template(is_tls: bool, extra: dict[str, Any] | None) -> dict[str, Any]:

@@ -907,6 +907,11 @@ impl Connection {
         }
     }
 
+    /// What has been read and not used.
+    pub(super) fn take_buffered(&self, py: Python<'_>) -> Vec<u8> {
+        self.state.with(py, |s| std::mem::take(&mut s.buffer))
+    }
+
     /// Whether the running request's body has been read to its end.
     pub(super) fn body_is_finished(&self, py: Python<'_>) -> bool {
         self.state.with(py, |s| s.body.is_finished())

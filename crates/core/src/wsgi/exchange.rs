@@ -397,12 +397,7 @@ impl Exchange {
 
     /// After the client did something wrong and the application let the error pass: says so, if the
     /// client is there to hear it.
-    fn answer_fault(
-        &self,
-        slf: &Bound<'_, Self>,
-        fault: Fault,
-        error: &PyErr,
-    ) -> PyResult<After> {
+    fn answer_fault(&self, slf: &Bound<'_, Self>, fault: Fault, error: &PyErr) -> PyResult<After> {
         let py = slf.py();
         if self.head_is_sent(py) || self.connection.get().is_hijacked(py) {
             return Ok(After::Close);

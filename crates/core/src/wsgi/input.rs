@@ -106,6 +106,13 @@ impl Input {
         self.state.with(py, |s| s.position)
     }
 
+    /// Takes what the client has sent after the head and the server has read already.
+    ///
+    /// For applications that go on with `get_socket()`: the socket does not have these bytes any more.
+    fn take_buffered<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.connection.get().take_buffered(py))
+    }
+
     /// The connection as a socket. The server closes it when the application has returned.
     fn get_socket(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Connection::socket(slf.get().connection.bind(slf.py()))
