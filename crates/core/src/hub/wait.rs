@@ -187,8 +187,7 @@ impl Hub {
     pub(crate) fn release(&self, py: Python<'_>, fd: RawFd) {
         if !self.is_mine() {
             // The poller is with the hub's own thread.
-            self.inbox
-                .send(Message::Closed(fd, io::generation(py, fd)));
+            self.inbox.send(Message::Closed(fd, io::generation(py, fd)));
             return;
         }
         let waiters = self.io.with(py, |io| io.release(fd));
