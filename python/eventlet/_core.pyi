@@ -1,4 +1,4 @@
-"""Types of the native module. What things do is said where they are re-exported and in their docstrings."""
+"""Types of the native module. What things do is said in their docstrings."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar, final
@@ -213,7 +213,6 @@ class Queue(LightQueue[_T]):
     def task_done(self) -> None: ...
 
 class LifoQueue(Queue[_T]): ...
-
 class PriorityQueue(Queue[_T]): ...
 
 # --- The WSGI server ---------------------------------------------------------------------------
