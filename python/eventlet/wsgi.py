@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from eventlet import _core
+from eventlet.corolocal import local
 
 __all__ = ["DEFAULT_LOG_FORMAT", "ChunkReadError", "format_date_time", "server"]
 
@@ -34,6 +35,19 @@ DEFAULT_MAX_HTTP_VERSION = "HTTP/1.1"
 
 #: The longest request line, in bytes, unless told otherwise. Longer ones are answered with 414.
 MAX_REQUEST_LINE = 8192
+
+#: The longest line of a header section, in bytes, read when a server starts. Beyond it: 431.
+MAX_HEADER_LINE = 8192
+
+#: The longest header section, in bytes, read when a server starts. Beyond it: 431.
+MAX_TOTAL_HEADER_SIZE = 65536
+
+#: Programs clear it to have their servers end after the next connection.
+is_accepting = True
+
+#: ``WSGI_LOCAL.already_handled = True`` says that the application has answered through the socket
+#: itself (``environ['eventlet.input'].get_socket()``), so the server sends nothing for this request.
+WSGI_LOCAL = local()
 
 #: Blocks of a response are gathered until there is this much, in bytes, unless told otherwise.
 MINIMUM_CHUNK_SIZE = 4096
@@ -138,7 +152,7 @@ def server(
         raise AttributeError("custom_pool must have the methods 'spawn' and 'waitall'")
     logger = _Logger(log, debug)
     is_tls = hasattr(sock, "do_handshake")
-    timeout = None if isinstance(keepalive, bool) else float(keepalive)
+    timeout = float(keepalive) if keepalive and not isinstance(keepalive, bool) else None
     native = _core.WsgiServer(
         site,
         _template(is_tls, environ),
@@ -149,13 +163,15 @@ def server(
         log_x_forwarded_for=log_x_forwarded_for,
         max_size=DEFAULT_MAX_SIMULTANEOUS_REQUESTS if max_size is None else max_size,
         keepalive=bool(keepalive),
-        keepalive_timeout=timeout or None,
+        keepalive_timeout=timeout,
         socket_timeout=socket_timeout,
         minimum_chunk_size=MINIMUM_CHUNK_SIZE if minimum_chunk_size is None else minimum_chunk_size,
         debug=debug,
         capitalize=capitalize_response_headers,
         http10=max_http_version == "HTTP/1.0",
         url_length_limit=url_length_limit,
+        header_line_limit=MAX_HEADER_LINE,
+        header_limit=max(MAX_TOTAL_HEADER_SIZE, MAX_HEADER_LINE),
     )
     if server_event is not None:
         server_event.send(native)

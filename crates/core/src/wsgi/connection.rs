@@ -34,7 +34,7 @@ use super::exchange::{After, Exchange};
 use super::input::Input;
 use super::log::Entry;
 use super::server::WsgiServer;
-use super::transport::{self, Transport};
+use super::transport::{self, PIECES, Transport};
 use crate::cell::GilCell;
 use crate::hub::io::{self, Direction, IoHandler, Ready};
 use crate::hub::scheduler::Due;
@@ -76,8 +76,18 @@ struct State {
     key: Option<usize>,
     handler: Option<Arc<dyn Ready>>,
     timer: Option<TimerKey>,
+    /// When the timer goes off, which is never after the deadline; `u64::MAX` without a timer.
+    armed: u64,
     deadline: u64,
     lingered: usize,
+    /// What the bytes were if not a request.
+    refusal: Option<RequestError>,
+    /// What the client did wrong while its request was running.
+    fault: Option<Fault>,
+    /// Whether the server may close the connection although a request is running.
+    interruptible: bool,
+    /// Whether the application has taken the connection over.
+    hijacked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +99,25 @@ enum Phase {
     Closed,
 }
 
+/// What a client may do wrong while its request is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It has gone.
+    Gone,
+    /// It took longer than `socket_timeout` allows.
+    Slow,
+    /// Its body cannot be decoded.
+    Malformed,
+}
+
 /// What the bytes so far call for.
 enum Next {
     /// More bytes.
     Wait,
-    /// A request is ready to run.
+    /// A request, or the refusal of one, is ready to run in a green thread.
     Run,
-    /// The connection has been refused, and lingers or is closed.
-    Refused,
+    /// Nothing: the connection was closed meanwhile.
+    Over,
 }
 
 #[pymethods]
@@ -108,12 +129,8 @@ impl Connection {
 
     /// Tells the server that the connection may be closed at any time although a request is running: it
     /// waits for something that may never come. (`environ['eventlet.set_idle']`.)
-    fn set_idle(&self, py: Python<'_>) {
-        self.state.with(py, |s| {
-            if s.phase == Phase::Busy {
-                s.phase = Phase::Idle;
-            }
-        });
+    pub(super) fn set_idle(&self, py: Python<'_>) {
+        self.state.with(py, |s| s.interruptible = true);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -163,8 +180,13 @@ impl Connection {
                     key: None,
                     handler: None,
                     timer: None,
+                    armed: u64::MAX,
                     deadline: u64::MAX,
                     lingered: 0,
+                    refusal: None,
+                    fault: None,
+                    interruptible: false,
+                    hijacked: false,
                 }),
             },
         )?;
@@ -204,9 +226,44 @@ impl Connection {
         )
     }
 
-    /// Whether a request is running.
+    /// Whether a request is running that is to finish.
     pub(super) fn is_busy(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |s| s.phase == Phase::Busy)
+        self.state
+            .with(py, |s| s.phase == Phase::Busy && !s.interruptible)
+    }
+
+    /// Whether it has been closed.
+    pub(super) fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.phase == Phase::Closed)
+    }
+
+    /// Whether the application has taken the connection over with `get_socket()`.
+    pub(super) fn is_hijacked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.hijacked)
+    }
+
+    /// What the client did wrong during the running request.
+    pub(super) fn fault(&self, py: Python<'_>) -> Option<Fault> {
+        self.state.with(py, |s| s.fault)
+    }
+
+    fn blame(&self, py: Python<'_>, error: &PyErr) {
+        let fault = if error.is_instance_of::<PyTimeoutError>(py) {
+            Fault::Slow
+        } else if is_disconnect(py, error) {
+            Fault::Gone
+        } else {
+            return;
+        };
+        self.state.with(py, |s| s.fault = Some(fault));
+    }
+
+    /// Sends all pieces in order, in the running request's green thread.
+    pub(super) fn write(&self, py: Python<'_>, pieces: [&[u8]; PIECES]) -> PyResult<()> {
+        let timeout = self.server.get().config.socket_timeout;
+        self.transport(py)
+            .write(py, timeout, pieces)
+            .inspect_err(|error| self.blame(py, error))
     }
 
     /// A handle on what it reads from and writes to.
@@ -260,7 +317,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What ends programs, if a request has raised that.
+    /// Not its own: those of whichever green thread comes back to the hub with one.
     pub(super) fn on_readable(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
         match Self::look_for_request(slf, hub) {
             Ok(Some(green_thread)) => {
@@ -295,11 +352,7 @@ impl Connection {
                     return Ok(None);
                 }
                 Ok(Some(count)) if phase == Phase::Lingering => {
-                    let total = this.state.with(py, |s| {
-                        s.lingered += count;
-                        s.lingered
-                    });
-                    if total > LINGER_BYTES {
+                    if this.has_lingered(py, count) {
                         transport::return_scratch(scratch);
                         Self::close(slf);
                         return Ok(None);
@@ -320,8 +373,7 @@ impl Connection {
                         return Ok(None);
                     }
                 }
-                // It lingers: one more read makes sure that the wait for data is in place.
-                Next::Refused => {}
+                Next::Over => return Ok(None),
             }
         }
     }
@@ -362,33 +414,48 @@ impl Connection {
 
     /// How long the connection may stay as it is.
     ///
-    /// There is one timer, which is not moved when the deadline is: it looks at it when it goes off.
+    /// There is one timer, which is not moved when the deadline moves away: it looks at it when it goes
+    /// off.
     fn set_deadline(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
-        let config = &self.server.get().config;
-        let (phase, armed) = self.state.with(py, |s| (s.phase, s.timer.is_some()));
-        let now = match phase {
-            Phase::Idle
-                if config.keepalive_timeout.is_none() && config.socket_timeout.is_none() =>
-            {
-                return;
-            }
-            Phase::Head if config.socket_timeout.is_none() => return,
-            _ => clock::now(),
+        let (phase, armed, deadline) = self.state.with(py, |s| (s.phase, s.armed, s.deadline));
+        let limit = match phase {
+            Phase::Idle => self.idle_limit(),
+            Phase::Head => self.head_limit(),
+            _ => None,
         };
-        let deadline = match phase {
-            Phase::Idle => {
-                let limit = config.keepalive_timeout.or(config.socket_timeout);
-                limit.map_or(u64::MAX, |limit| clock::after(now, limit))
-            }
-            Phase::Head => config
-                .socket_timeout
-                .map_or(u64::MAX, |limit| clock::after(now, limit)),
+        let deadline = match (phase, limit) {
             // Set once, when the lingering began.
-            _ => self.state.with(py, |s| s.deadline),
+            (Phase::Lingering, _) => deadline,
+            (_, Some(limit)) => clock::after(clock::now(), limit),
+            (_, None) => u64::MAX,
         };
         self.state.with(py, |s| s.deadline = deadline);
-        if !armed && deadline != u64::MAX {
+        if deadline < armed {
+            self.disarm(py, hub);
             self.arm(py, hub, deadline);
+        }
+    }
+
+    /// Seconds that it may be without a request.
+    fn idle_limit(&self) -> Option<f64> {
+        let config = &self.server.get().config;
+        config.keepalive_timeout.or(config.socket_timeout)
+    }
+
+    /// Seconds that the next part of a head, or of a body that nobody wants, may take.
+    pub(super) fn head_limit(&self) -> Option<f64> {
+        let config = &self.server.get().config;
+        config.socket_timeout.or(config.keepalive_timeout)
+    }
+
+    fn disarm(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
+        let timer = self.state.with(py, |s| {
+            s.armed = u64::MAX;
+            s.timer.take()
+        });
+        if let Some(timer) = timer {
+            let due = hub.get().scheduler.with(py, |s| s.timers.cancel(timer));
+            drop(due);
         }
     }
 
@@ -404,7 +471,10 @@ impl Connection {
             .get()
             .scheduler
             .with(py, |s| s.timers.insert(deadline, due));
-        self.state.with(py, |s| s.timer = Some(key));
+        self.state.with(py, |s| {
+            s.timer = Some(key);
+            s.armed = deadline;
+        });
     }
 
     /// The timer has gone off. In the hub.
@@ -413,10 +483,12 @@ impl Connection {
         let this = slf.get();
         let (phase, deadline) = this.state.with(py, |s| {
             s.timer = None;
+            s.armed = u64::MAX;
             (s.phase, s.deadline)
         });
         match phase {
             Phase::Busy | Phase::Closed => {}
+            _ if deadline == u64::MAX => {}
             _ if deadline <= clock::now() => Self::close(slf),
             _ => this.arm(py, hub, deadline),
         }
@@ -442,7 +514,10 @@ impl Connection {
                 if buffer.is_empty() {
                     buffer.extend_from_slice(input);
                 }
-                this.state.with(py, |s| {
+                Ok(this.state.with(py, |s| {
+                    if s.phase == Phase::Closed {
+                        return Next::Over;
+                    }
                     // Empty lines between requests are not the beginning of one.
                     s.phase = if parser.is_idle() {
                         Phase::Idle
@@ -451,8 +526,8 @@ impl Connection {
                     };
                     s.buffer = buffer;
                     s.parser = Some(parser);
-                });
-                Ok(Next::Wait)
+                    Next::Wait
+                }))
             }
             Ok(Some(length)) => {
                 let head = parser.head();
@@ -466,19 +541,30 @@ impl Connection {
                 };
                 server.return_parser(py, parser);
                 let exchange = exchange?;
-                let old = this.state.with(py, |s| {
+                // Making all these objects may have run other code, which may have closed this.
+                let (next, old) = this.state.with(py, |s| {
+                    if s.phase == Phase::Closed {
+                        return (Next::Over, Some(exchange));
+                    }
                     s.phase = Phase::Busy;
+                    s.interruptible = false;
+                    s.fault = None;
                     s.buffer = rest;
                     s.body = body;
-                    s.exchange.replace(exchange)
+                    (Next::Run, s.exchange.replace(exchange))
                 });
                 drop(old);
-                Ok(Next::Run)
+                Ok(next)
             }
             Err(error) => {
                 server.return_parser(py, parser);
-                Self::refuse(slf, error)?;
-                Ok(Next::Refused)
+                // The answer is logged, and loggers may wait; so it is given in a green thread.
+                this.state.with(py, |s| {
+                    s.phase = Phase::Busy;
+                    s.interruptible = true;
+                    s.refusal = Some(error);
+                });
+                Ok(Next::Run)
             }
         }
     }
@@ -509,6 +595,7 @@ impl Connection {
             object @ Transport::Object(_) => {
                 object.write(py, server.config.socket_timeout, [&answer, b"", b""])?;
             }
+            Transport::Closed => return Ok(()),
         }
         if server.log.is_enabled() {
             let addresses = this.addresses(py)?;
@@ -528,7 +615,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs requests until there is none, in the connection's green thread.
+    /// Runs requests until there is none left, in the connection's green thread.
     pub(super) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let result = Self::run_requests(slf);
         if let Err(error) = result {
@@ -549,61 +636,68 @@ impl Connection {
         let this = slf.get();
         let mut batch = 0;
         loop {
+            if let Some(error) = this.state.with(py, |s| s.refusal.take()) {
+                Self::refuse(slf, error)?;
+                return Self::settle(slf);
+            }
             if let Some(exchange) = this.state.with(py, |s| s.exchange.take()) {
                 let exchange = exchange.bind(py);
                 let after = Exchange::run(exchange)?;
+                let has_more = this.state.with(py, |s| !s.buffer.is_empty());
                 match after {
                     After::Persist if !this.server.get().is_stopping() => {}
-                    After::Persist | After::Close => {
+                    // What the client has sent already would turn the end into a reset.
+                    After::Close | After::Persist if !has_more => {
                         Self::close(slf);
                         return Ok(());
                     }
-                    After::Linger => {
+                    _ => {
                         Self::linger(slf);
                         return Self::settle(slf);
                     }
                 }
             }
-            this.state.with(py, |s| s.phase = Phase::Idle);
-            if this.state.with(py, |s| !s.buffer.is_empty()) {
+            let has_more = this.state.with(py, |s| {
+                if s.buffer.is_empty() && s.phase == Phase::Busy {
+                    s.phase = Phase::Idle;
+                }
+                !s.buffer.is_empty()
+            });
+            if has_more {
                 batch += 1;
                 if batch % PIPELINE_BATCH == 0 {
                     hub::wait::sleep(py, 0.0)?;
                 }
                 match Self::digest(slf, b"")? {
                     Next::Run => continue,
-                    Next::Refused => return Self::settle(slf),
+                    Next::Over => return Ok(()),
                     Next::Wait => {}
                 }
             }
             if this.managed && matches!(this.transport(py), Transport::Descriptor(_)) {
                 match Self::more_at_once(slf)? {
-                    Some(Next::Run) => continue,
-                    Some(Next::Refused) => return Self::settle(slf),
-                    Some(Next::Wait) | None => return Ok(()),
+                    Next::Run => continue,
+                    Next::Wait | Next::Over => return Ok(()),
                 }
             }
             match Self::read_blocking(slf)? {
                 Next::Run | Next::Wait => {}
-                Next::Refused => return Ok(()),
+                Next::Over => return Ok(()),
             }
         }
     }
 
     /// Leaves the connection to the hub, unless the next bytes are here already.
-    fn more_at_once(slf: &Bound<'_, Self>) -> PyResult<Option<Next>> {
+    fn more_at_once(slf: &Bound<'_, Self>) -> PyResult<Next> {
         let py = slf.py();
         let this = slf.get();
         let hub = hub::current(py)?;
         loop {
             let Transport::Descriptor(fd) = this.transport(py) else {
-                return Ok(None);
+                return Ok(Next::Over);
             };
-            if this.state.with(py, |s| s.phase == Phase::Closed) {
-                return Ok(None);
-            }
             if Self::await_data(slf, &hub, fd)? {
-                return Ok(Some(Next::Wait));
+                return Ok(Next::Wait);
             }
             let mut scratch = transport::take_scratch();
             let next = match this.receive(py, fd, &mut scratch) {
@@ -611,14 +705,14 @@ impl Connection {
                 Ok(Some(0)) | Err(_) => {
                     transport::return_scratch(scratch);
                     Self::close(slf);
-                    return Ok(None);
+                    return Ok(Next::Over);
                 }
                 Ok(Some(count)) => Self::digest(slf, &scratch[..count]),
             };
             transport::return_scratch(scratch);
             match next? {
                 Next::Wait => {}
-                other => return Ok(Some(other)),
+                other => return Ok(other),
             }
         }
     }
@@ -627,11 +721,10 @@ impl Connection {
     fn read_blocking(slf: &Bound<'_, Self>) -> PyResult<Next> {
         let py = slf.py();
         let this = slf.get();
-        let config = &this.server.get().config;
         let phase = this.state.with(py, |s| s.phase);
         let timeout = match phase {
-            Phase::Idle => config.keepalive_timeout.or(config.socket_timeout),
-            _ => config.socket_timeout,
+            Phase::Idle => this.idle_limit(),
+            _ => this.head_limit(),
         };
         let mut input = Vec::new();
         let count = match this.transport(py).read(py, timeout, &mut input) {
@@ -639,9 +732,9 @@ impl Connection {
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) => 0,
             Err(error) => return Err(error),
         };
-        if count == 0 || this.state.with(py, |s| s.phase == Phase::Closed) {
+        if count == 0 || this.is_closed(py) {
             Self::close(slf);
-            return Ok(Next::Refused);
+            return Ok(Next::Over);
         }
         Self::digest(slf, &input)
     }
@@ -661,25 +754,35 @@ impl Connection {
             let mut scratch = transport::take_scratch();
             let result = this.receive(py, fd, &mut scratch);
             transport::return_scratch(scratch);
-            if matches!(result, Ok(Some(0)) | Err(_)) {
+            let is_over = match result {
+                Ok(None) => false,
+                Ok(Some(0)) | Err(_) => true,
+                Ok(Some(count)) => this.has_lingered(py, count),
+            };
+            if is_over {
                 Self::close(slf);
             }
         }
         Ok(())
     }
 
+    /// Counts what came while it lingers; true if that is enough.
+    fn has_lingered(&self, py: Python<'_>, count: usize) -> bool {
+        self.state.with(py, |s| {
+            s.lingered += count;
+            s.lingered > LINGER_BYTES
+        })
+    }
+
     /// Stops sending and waits a little for the client to stop as well.
     fn linger(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.get();
-        let Transport::Descriptor(fd) = this.transport(py) else {
+        let transport = this.transport(py);
+        let (Transport::Descriptor(fd), true) = (transport, this.managed) else {
             Self::close(slf);
             return;
         };
-        if !this.managed {
-            Self::close(slf);
-            return;
-        }
         // SAFETY: shutting down a descriptor of ours; an error means that the peer has gone.
         unsafe { libc::shutdown(fd, libc::SHUT_WR) };
         this.state.with(py, |s| {
@@ -693,27 +796,24 @@ impl Connection {
     pub(super) fn close(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.get();
-        let (phase, key, handler, timer, objects) = this.state.with(py, |s| {
+        if let Some(hub) = hub::existing(py) {
+            this.disarm(py, &hub);
+        }
+        let (transport, key, handler, objects) = this.state.with(py, |s| {
+            s.phase = Phase::Closed;
             s.buffer = Vec::new();
             s.parser = None;
             (
-                std::mem::replace(&mut s.phase, Phase::Closed),
+                // Its green thread may go on; whatever it writes must not reach the next owner of the
+                // number.
+                std::mem::replace(&mut s.transport, Transport::Closed),
                 s.key.take(),
                 s.handler.take(),
-                s.timer.take(),
                 (s.exchange.take(), s.set_idle.take()),
             )
         });
-        if phase == Phase::Closed {
-            return;
-        }
-        if let Some(timer) = timer
-            && let Some(hub) = hub::existing(py)
-        {
-            let due = hub.get().scheduler.with(py, |s| s.timers.cancel(timer));
-            drop(due);
-        }
-        match this.transport(py) {
+        match transport {
+            Transport::Closed => return,
             Transport::Descriptor(fd) => {
                 if let Some(hub) = hub::existing(py) {
                     let waiter = hub
@@ -787,10 +887,16 @@ impl Connection {
             match decoded {
                 Ok(Some(more)) => return Ok(more),
                 Ok(None) => {}
-                Err(error) => return Err(bad_body(py, error)),
+                Err(error) => {
+                    this.state.with(py, |s| s.fault = Some(Fault::Malformed));
+                    return Err(bad_body(py, error));
+                }
             }
             let mut fresh = Vec::new();
-            let count = this.transport(py).read(py, timeout, &mut fresh)?;
+            let count = this
+                .transport(py)
+                .read(py, timeout, &mut fresh)
+                .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
                 return Ok(false);
             }
@@ -812,8 +918,12 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let fd = match this.transport(py) {
-            Transport::Object(object) => return Ok(object),
+            Transport::Object(object) => {
+                this.state.with(py, |s| s.hijacked = true);
+                return Ok(object);
+            }
             Transport::Descriptor(fd) => fd,
+            Transport::Closed => return Err(transport::closed(py)),
         };
         let make = FROM_FD.import(py, "eventlet.greenio", "GreenSocket")?;
         let kwargs = pyo3::types::PyDict::new(py);
@@ -822,6 +932,7 @@ impl Connection {
         let kind = socket_option(fd, libc::SO_TYPE)?;
         let socket = make.call((family, kind, 0), Some(&kwargs))?;
         let old = this.state.with(py, |s| {
+            s.hijacked = true;
             std::mem::replace(&mut s.transport, Transport::Object(socket.clone().unbind()))
         });
         drop(old);

@@ -108,6 +108,10 @@ impl EnvironBuilder {
         if let Some(query) = head.query(buf) {
             environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query)?)?;
         }
+        if let Some(authority) = head.authority(buf) {
+            // It wins over the Host field (RFC 9112 section 3.2.2).
+            environ.set_item(intern!(py, "HTTP_HOST"), latin1(py, authority)?)?;
+        }
         environ.set_item(intern!(py, "REMOTE_ADDR"), &addresses.remote_addr)?;
         environ.set_item(intern!(py, "REMOTE_PORT"), &addresses.remote_port)?;
         environ.set_item(intern!(py, "SERVER_NAME"), &addresses.server_name)?;

@@ -22,7 +22,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::string::PyStringData;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use super::connection::{Connection, is_disconnect};
+use super::connection::{Connection, Fault, is_disconnect};
 use super::date;
 use super::input::Input;
 use super::log::Entry;
@@ -180,18 +180,19 @@ impl Exchange {
             Err(error) => Self::fail(slf, error)?,
         };
         let input = this.input.bind(py);
-        if !input.get().may_continue(py) {
-            // It was never asked for the body, so it may send it or not; who knows what comes next.
-            after = After::Linger;
-        } else if after == After::Persist && !Input::discard(input)? {
-            after = After::Linger;
-        } else if after == After::Close && !this.connection.get().body_is_finished(py) {
-            after = After::Linger;
-        }
         input.get().end(py);
         Self::call_hooks(slf)?;
         if server.log.is_enabled() {
             this.write_log(py)?;
+        }
+        let connection = this.connection.get();
+        if !input.get().may_continue(py) {
+            // It was never asked for the body, so it may send it or not; who knows what comes next.
+            after = After::Linger;
+        } else if !connection.body_is_finished(py)
+            && (after == After::Close || !Input::discard(input)?)
+        {
+            after = After::Linger;
         }
         Ok(after)
     }
@@ -261,11 +262,14 @@ impl Exchange {
     fn send(slf: &Bound<'_, Self>, data: &[u8], known: Option<u64>, last: bool) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let server = this.connection.get().server.get();
         let mut first = Vec::new();
-        let (pending, is_new) = this.state.with(py, |s| {
-            (std::mem::take(&mut s.pending), s.framing.is_none())
+        let (pending, is_new, is_silent) = this.state.with(py, |s| {
+            let pending = std::mem::take(&mut s.pending);
+            (pending, s.framing.is_none(), s.code.is_none())
         });
+        if is_silent && this.is_handled(py)? {
+            return Ok(());
+        }
         if is_new {
             first = this.head(py, known)?;
         }
@@ -304,8 +308,7 @@ impl Exchange {
         } else {
             [&first, data, tail]
         };
-        let transport = this.connection.get().transport(py);
-        transport.write(py, server.config.socket_timeout, pieces)?;
+        this.connection.get().write(py, pieces)?;
         this.state.with(py, |s| s.sent += total as u64);
         Ok(())
     }
@@ -313,7 +316,9 @@ impl Exchange {
     /// The complete head, and the decision on the framing.
     fn head(&self, py: Python<'_>, known: Option<u64>) -> PyResult<Vec<u8>> {
         let config = &self.connection.get().server.get().config;
-        let request = self.request;
+        let mut request = self.request;
+        // A client that waits to be told to send its body may do so after the response, or not.
+        request.keep_alive &= self.input.get().may_continue(py);
         let head = self.state.with(py, |s| {
             let code = s.code?;
             let framing = framing(&request, code, &s.app, known);
@@ -362,16 +367,19 @@ impl Exchange {
     fn fail(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<After> {
         let py = slf.py();
         let this = slf.get();
-        let server = this.connection.get().server.get();
-        if is_disconnect(py, &error) && this.head_is_sent(py) {
-            return Ok(After::Close);
+        let connection = this.connection.get();
+        let server = connection.server.get();
+        if let Some(fault) = connection.fault(py)
+            && is_client_error(py, &error)
+        {
+            return this.answer_fault(slf, fault, &error);
         }
         if !error.is_instance_of::<PyException>(py) && !is_time_limit(&error) {
             return Err(error);
         }
         let text = format_error(py, &error)?;
         server.log.failure(py, text.trim_end())?;
-        if this.head_is_sent(py) {
+        if this.head_is_sent(py) || connection.is_hijacked(py) {
             // The client is in the middle of a body; only the end of the connection tells it so.
             return Ok(After::Close);
         }
@@ -380,21 +388,60 @@ impl Exchange {
         } else {
             String::new()
         };
-        this.state.with(py, |s| {
+        let status = Status {
+            code: 500,
+            reason: b"Internal Server Error",
+        };
+        Self::answer(slf, status, &body)
+    }
+
+    /// After the client did something wrong and the application let the error pass: says so, if the
+    /// client is there to hear it.
+    fn answer_fault(
+        &self,
+        slf: &Bound<'_, Self>,
+        fault: Fault,
+        error: &PyErr,
+    ) -> PyResult<After> {
+        let py = slf.py();
+        if self.head_is_sent(py) || self.connection.get().is_hijacked(py) {
+            return Ok(After::Close);
+        }
+        let status = match fault {
+            Fault::Gone => return Ok(After::Close),
+            Fault::Slow => Status {
+                code: 408,
+                reason: b"Request Timeout",
+            },
+            Fault::Malformed => Status {
+                code: 400,
+                reason: b"Bad Request",
+            },
+        };
+        Self::answer(slf, status, &format!("{}\n", error.value(py)))
+    }
+
+    /// Sends a response of the server's own, the last one on this connection.
+    fn answer(slf: &Bound<'_, Self>, status: Status<'_>, body: &str) -> PyResult<After> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.connection.get().server.get();
+        let old = this.state.with(py, |s| {
             let sent = s.sent;
-            *s = State {
-                sent,
-                ..State::default()
-            };
-            s.code = Some(500);
+            let old = std::mem::replace(
+                s,
+                State {
+                    sent,
+                    ..State::default()
+                },
+            );
+            s.code = Some(status.code);
             s.app.close = true;
-            let status = Status {
-                code: 500,
-                reason: b"Internal Server Error",
-            };
             encode::status_line(&mut s.head, protocol_version(server.config.http10), status);
             encode::header_line(&mut s.head, b"Content-Type", b"text/plain; charset=utf-8");
+            old
         });
+        drop(old);
         let sent = Self::send(slf, body.as_bytes(), Some(body.len() as u64), true);
         match sent {
             Ok(()) => Ok(After::Close),
@@ -458,6 +505,21 @@ impl Exchange {
             s.code = Some(code);
         });
         Ok(())
+    }
+
+    /// Whether somebody else has answered although the application has not called `start_response`:
+    /// through the socket itself, as WebSocket does.
+    #[cold]
+    fn is_handled(&self, py: Python<'_>) -> PyResult<bool> {
+        static LOCAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let local = LOCAL.import(py, "eventlet.wsgi", "WSGI_LOCAL")?;
+        let name = intern!(py, "already_handled");
+        let flag = local.getattr_opt(name)?;
+        let is_set = flag.map_or(Ok(false), |flag| flag.is_truthy())?;
+        if is_set {
+            local.setattr(name, false)?;
+        }
+        Ok(is_set || self.connection.get().is_hijacked(py))
     }
 
     fn head_is_sent(&self, py: Python<'_>) -> bool {
@@ -611,6 +673,16 @@ fn raised(info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         info.extract()?;
     let value = value.call_method1(intern!(info.py(), "with_traceback"), (traceback,))?;
     Ok(PyErr::from_value(value))
+}
+
+/// Whether an error is one that reading from or writing to the client raises.
+fn is_client_error(py: Python<'_>, error: &PyErr) -> bool {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    is_disconnect(py, error)
+        || CLASS
+            .import(py, "eventlet.wsgi", "ChunkReadError")
+            .and_then(|class| error.value(py).is_instance(class))
+            .unwrap_or(false)
 }
 
 /// Whether it is an `eventlet.Timeout`, which is no `Exception` but ends a request like one.

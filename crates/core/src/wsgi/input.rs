@@ -143,9 +143,8 @@ impl Input {
         response.extend_from_slice(&headers);
         response.extend_from_slice(b"\r\n");
         let connection = this.connection.get();
-        let timeout = connection.server.get().config.socket_timeout;
         let pieces: [&[u8]; PIECES] = [&response, b"", b""];
-        connection.transport(py).write(py, timeout, pieces)
+        connection.write(py, pieces)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -233,7 +232,9 @@ impl Input {
     pub(super) fn discard(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let connection = slf.get().connection.bind(py);
-        let timeout = connection.get().server.get().config.socket_timeout;
+        // The request is over; a client that sends no more must not keep the server from ending.
+        connection.get().set_idle(py);
+        let timeout = connection.get().head_limit();
         let mut discarded = 0;
         while !connection.get().body_is_finished(py) {
             let mut fresh = Vec::new();

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_http1::{HeadParser, Limits};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use slab::Slab;
 
@@ -73,6 +75,10 @@ struct State {
     parked: Option<(Py<Hub>, ParkId)>,
     /// Whether the lack of descriptors has been reported since it was last over.
     complained: bool,
+    /// Whether accepting pauses for that.
+    paused: bool,
+    /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
+    messages: Vec<String>,
     parser: Option<Box<HeadParser>>,
 }
 
@@ -82,7 +88,7 @@ impl WsgiServer {
     #[pyo3(signature = (
         app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
-        url_length_limit,
+        url_length_limit, header_line_limit, header_limit,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -102,9 +108,13 @@ impl WsgiServer {
         capitalize: bool,
         http10: bool,
         url_length_limit: usize,
+        header_line_limit: usize,
+        header_limit: usize,
     ) -> PyResult<Self> {
         let limits = Limits {
             request_line: url_length_limit,
+            header_line: header_line_limit,
+            head: url_length_limit.saturating_add(header_limit),
             ..Limits::default()
         };
         Ok(Self {
@@ -141,8 +151,10 @@ impl WsgiServer {
         let handler: Arc<dyn Ready> = Arc::new(Acceptor(slf.clone().unbind()));
         this.state.with(py, |s| {
             s.listener = Some(fileno);
-            s.handler = Some(Arc::clone(&handler));
+            s.handler = Some(handler);
         });
+        // The number may have been that of another listener, which the poller still has in mind.
+        io::next_generation(py, fileno);
         // The hub accepts: a request starts a green thread, and that is the hub's to do.
         let started = Self::accept_later(slf);
         let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
@@ -298,7 +310,13 @@ impl WsgiServer {
         let py = slf.py();
         let this = slf.get();
         let hub = hub::current(py)?;
-        while !done(this) {
+        loop {
+            for message in this.state.with(py, |s| std::mem::take(&mut s.messages)) {
+                this.log.error(py, &message)?;
+            }
+            if done(this) {
+                return Ok(());
+            }
             let greenlet = Hub::waiting_greenlet(&hub)?;
             let parking = hub.get().park(py, &greenlet, None);
             let parked = (hub.clone().unbind(), parking.id);
@@ -309,11 +327,18 @@ impl WsgiServer {
             drop(old);
             result?;
         }
-        Ok(())
+    }
+
+    /// Has `serve()` tell the operator something.
+    fn tell(&self, py: Python<'_>, message: String) {
+        self.state.with(py, |s| s.messages.push(message));
+        self.nudge(py);
     }
 
     fn close_listener(&self, py: Python<'_>) -> PyResult<()> {
-        let (fd, waiting) = self.state.with(py, |s| (s.listener.take(), s.waiting));
+        let (fd, waiting) = self
+            .state
+            .with(py, |s| (s.listener.take(), std::mem::take(&mut s.waiting)));
         if let Some(fd) = fd
             && waiting
         {
@@ -353,18 +378,27 @@ impl WsgiServer {
             }
             match accept_one(listener) {
                 Ok(fd) => {
-                    this.state.with(py, |s| s.complained = false);
                     this.accepted.fetch_add(1, Ordering::Relaxed);
                     io::next_generation(py, fd);
-                    let connection = Connection::over_descriptor(slf, fd)?;
+                    let connection = Connection::over_descriptor(slf, fd).inspect_err(|_| {
+                        // SAFETY: the descriptor was just opened and nobody else has it.
+                        unsafe { libc::close(fd) };
+                    })?;
                     // Its request is likely to be here already.
                     if let Err(error) = Connection::on_readable(connection.bind(py), &hub) {
+                        // Some green thread's; the next connections have nothing to do with it.
                         Self::accept_later(slf)?;
                         return Err(error);
                     }
+                    if !is_accepting(py)? {
+                        Self::stop(slf);
+                    }
                 }
                 Err(errno) => match errno {
-                    libc::EAGAIN => return Self::await_connection(slf, &hub, listener),
+                    libc::EAGAIN => {
+                        this.state.with(py, |s| s.complained = false);
+                        return Self::await_connection(slf, &hub, listener);
+                    }
                     // The client has gone, or something on the way has: accept(2) says to try again.
                     libc::EINTR
                     | libc::ECONNABORTED
@@ -378,13 +412,13 @@ impl WsgiServer {
                     | libc::ENETUNREACH
                     | libc::EPERM => {}
                     libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
-                        return this.pause(&hub, errno);
+                        this.pause(&hub, errno);
+                        return Ok(());
                     }
                     errno => {
                         // The listener itself is broken; that is the operator's to know.
-                        let error = errors::os_error(py, errno);
-                        this.log
-                            .error(py, &format!("wsgi: cannot accept connections: {error}"))?;
+                        let error = errors::strerror(errno);
+                        this.tell(py, format!("wsgi: cannot accept connections: {error}"));
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -430,15 +464,28 @@ impl WsgiServer {
     }
 
     /// Out of descriptors or memory: says so once, and tries again in a while.
-    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) -> PyResult<()> {
+    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) {
         let py = hub.py();
-        let (first, handler) = self.state.with(py, |s| {
+        let (first, paused, handler) = self.state.with(py, |s| {
             (
                 !std::mem::replace(&mut s.complained, true),
+                std::mem::replace(&mut s.paused, true),
                 s.handler.clone(),
             )
         });
-        if let Some(target) = handler {
+        if first {
+            self.tell(
+                py,
+                format!(
+                    "wsgi: cannot accept connections for now: {}; trying again every {} ms",
+                    errors::strerror(errno),
+                    ACCEPT_PAUSE / 1_000_000
+                ),
+            );
+        }
+        if let Some(target) = handler
+            && !paused
+        {
             let handler = Due::Handle(io::IoHandler {
                 target,
                 expired: true,
@@ -448,17 +495,6 @@ impl WsgiServer {
                 .scheduler
                 .with(py, |s| s.timers.insert(deadline, handler));
         }
-        if first {
-            self.log.error(
-                py,
-                &format!(
-                    "wsgi: cannot accept connections for now: {}; trying again every {} ms",
-                    errors::strerror(errno),
-                    ACCEPT_PAUSE / 1_000_000
-                ),
-            )?;
-        }
-        Ok(())
     }
 }
 
@@ -471,8 +507,19 @@ impl Ready for Acceptor {
     }
 
     fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        self.0.get().state.with(hub.py(), |s| s.paused = false);
         self.ready(hub)
     }
+}
+
+/// What `eventlet.wsgi.is_accepting` says; programs clear it to have their servers end.
+fn is_accepting(py: Python<'_>) -> PyResult<bool> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("eventlet.wsgi").map(Bound::unbind))?;
+    module
+        .bind(py)
+        .getattr(intern!(py, "is_accepting"))?
+        .is_truthy()
 }
 
 /// One `accept4`; an errno on failure.

@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-use crate::hub::io::Direction;
+use crate::hub::io::{self as hub_io, Direction};
 use crate::hub::{self, Hub, Wake};
 use crate::{clock, errors};
 
@@ -90,6 +90,8 @@ pub enum Transport {
     Descriptor(RawFd),
     /// An object with the methods of a socket, such as one that speaks TLS.
     Object(Py<PyAny>),
+    /// Nothing any more.
+    Closed,
 }
 
 impl Transport {
@@ -98,6 +100,7 @@ impl Transport {
         match self {
             Self::Descriptor(fd) => Self::Descriptor(*fd),
             Self::Object(object) => Self::Object(object.clone_ref(py)),
+            Self::Closed => Self::Closed,
         }
     }
 
@@ -118,6 +121,7 @@ impl Transport {
                 append_to.extend_from_slice(data.as_bytes());
                 Ok(data.as_bytes().len())
             }
+            Self::Closed => Err(closed(py)),
         }
     }
 
@@ -139,6 +143,7 @@ impl Transport {
                     .call_method1(intern!(py, "sendall"), (data,))
                     .map(drop)
             }
+            Self::Closed => Err(closed(py)),
         }
     }
 }
@@ -206,10 +211,22 @@ fn wait(
     {
         *deadline = Some(clock::after(clock::now(), timeout));
     }
-    match Hub::wait_ready(&hub, fd, direction, *deadline)? {
+    let generation = hub_io::generation(py, fd);
+    let wake = Hub::wait_ready(&hub, fd, direction, *deadline)?;
+    if hub_io::generation(py, fd) != generation {
+        // Closed between being woken and being here; the number may be somebody else's.
+        return Err(closed(py));
+    }
+    match wake {
         Wake::TimedOut => Err(PyTimeoutError::new_err("timed out")),
         _ => Ok(()),
     }
+}
+
+/// The error for a connection that the server has closed.
+#[cold]
+pub fn closed(py: Python<'_>) -> PyErr {
+    errors::os_error(py, libc::ECONNABORTED)
 }
 
 /// The bytes of what an application yields: bytes as they are, other buffers copied.
