@@ -989,7 +989,7 @@ def test_attributes_hash_and_weak_references():
     assert green_thread.anything == 1
     assert {green_thread: 2}[green_thread] == 2
     assert weakref.ref(green_thread)() is green_thread
-    assert green_thread == green_thread  # noqa: PLR0124
+    assert green_thread == green_thread
     assert green_thread != eventlet.spawn(int)
     green_thread.wait()
     assert green_thread.anything == 1
@@ -1346,7 +1346,7 @@ def test_link_cycle_is_collected():
 def test_result_cycle_is_collected():
     holder = Marker()
     gone = weakref.ref(holder)
-    holder.green_thread = eventlet.spawn(lambda: holder)
+    holder.green_thread = eventlet.spawn(lambda held: held, holder)
     holder.green_thread.wait()
     del holder
     assert collected(gone)

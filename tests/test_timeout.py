@@ -146,7 +146,7 @@ def test_nested(outer_first, live_timers):
 
 
 def test_inner_one_caught_and_outer_one_still_runs():
-    with pytest.raises(Timeout) as caught, Timeout(0.02) as outer:
+    with pytest.raises(Timeout) as caught, Timeout(0.02) as outer:  # noqa: PT012
         with pytest.raises(Timeout) as inner_caught, Timeout(0.001) as inner:
             eventlet.sleep(10)
         assert inner_caught.value is inner
@@ -383,7 +383,7 @@ class MessageTimeout(Timeout):
 
 
 def test_subclass():
-    with pytest.raises(MessageTimeout, match="0.001 seconds: too slow") as caught:  # noqa: SIM117
+    with pytest.raises(MessageTimeout, match=r"0\.001 seconds: too slow") as caught:
         with MessageTimeout(0.001, "too slow"):
             eventlet.sleep(10)
     assert repr(caught.value).startswith("<MessageTimeout at ")

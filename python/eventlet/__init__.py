@@ -1,7 +1,7 @@
 """Green threads and a hub: plain blocking Python code that serves many connections at once.
 
-The names here are the ones that programs use most. Everything is found in its own module too, and modules
-are loaded when they are first used, so that ``import eventlet`` stays cheap.
+The names here are the ones that programs use most. Everything is found in its own module too, and
+modules are loaded when they are first used, so that ``import eventlet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import greenlet  # noqa: F401  (part of the interface: eventlet.greenlet.GreenletExit)
+import greenlet
 
-from eventlet import _os_threads  # noqa: F401  (before anything can be monkey patched)
+from eventlet import _os_threads
 from eventlet._version import __version__
 from eventlet.event import Event
 from eventlet.greenthread import (

@@ -206,7 +206,7 @@ class GreenPile:
         else:
             self.pool = GreenPool(size_or_pool)
         #: The green threads whose results are still to be had.
-        self.waiters: LightQueue = LightQueue()
+        self.waiters: LightQueue[GreenThread] = LightQueue()
         #: How many these are.
         self.counter = 0
 

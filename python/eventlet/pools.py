@@ -12,7 +12,7 @@ from eventlet import queue
 __all__ = ["Pool", "Token", "TokenPool"]
 
 
-class _Channel(queue.LightQueue):
+class _Channel(queue.LightQueue[Any]):
     """The queue of a pool's free items, in the order that the pool likes."""
 
     def __init__(self, pool: Pool) -> None:

@@ -48,9 +48,7 @@ class Timeout(BaseException):
 
     def start(self) -> None:
         """Start the clock. Raises AssertionError if it is running."""
-        assert not self.pending, (
-            f"{self!r} is already started; to restart it, cancel it first"
-        )
+        assert not self.pending, f"{self!r} is already started; to restart it, cancel it first"
         if self.seconds is None:
             self.timer = None
         elif self.exception is None or isinstance(self.exception, bool):
@@ -72,7 +70,9 @@ class Timeout(BaseException):
     def __repr__(self) -> str:
         pending = " pending" if self.pending else ""
         exception = "" if self.exception is None else f" exception={self.exception!r}"
-        return f"<{type(self).__name__} at {id(self):#x} seconds={self.seconds}{exception}{pending}>"
+        return (
+            f"<{type(self).__name__} at {id(self):#x} seconds={self.seconds}{exception}{pending}>"
+        )
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -120,7 +120,7 @@ def with_timeout(
 
 
 def wrap_is_timeout(base: Any) -> Any:
-    """Give an exception class, or the exceptions that a function returns, the attribute ``is_timeout``."""
+    """Mark an exception class, or the exceptions that a function returns, with ``is_timeout``."""
     if inspect.isclass(base):
         setattr(base, "is_timeout", property(lambda _: True))  # noqa: B010
         return base

@@ -112,9 +112,9 @@ def server(
 ) -> None:
     """Serve a WSGI application until its green thread is killed, or the program is interrupted.
 
-    KeyboardInterrupt and SystemExit make it return; any other exception is raised when all is done. At
-    the end the connections that have no request running are closed, those that have finish it, and
-    then the listening socket is closed.
+    KeyboardInterrupt and SystemExit make it return; any other exception is raised when all is done.
+    At the end the connections that have no request running are closed, those that have finish it,
+    and then the listening socket is closed.
 
     :param sock: a listening socket, as from `eventlet.listen`; wrapped for TLS, it serves HTTPS.
     :param site: the application.
@@ -124,20 +124,22 @@ def server(
     :param max_http_version: ``"HTTP/1.0"`` turns off persistent connections and chunked responses.
     :param protocol: not supported yet; leave it out.
     :param server_event: an event that is sent the server object.
-    :param minimum_chunk_size: blocks of a response are gathered until there is this much, in bytes. The
-        application may set ``environ['eventlet.minimum_write_chunk_size']`` for one response.
+    :param minimum_chunk_size: blocks of a response are gathered until there is this much, in bytes.
+        The application may set ``environ['eventlet.minimum_write_chunk_size']`` for one response.
     :param log_x_forwarded_for: whether the log shows what ``X-Forwarded-For`` says, too.
-    :param custom_pool: a pool whose green threads serve the connections; `max_size` is ignored then.
-    :param keepalive: False closes each connection after one request; a number is how many seconds it
-        may wait for the next one.
+    :param custom_pool: a pool whose green threads serve the connections; `max_size` is ignored
+        then.
+    :param keepalive: False closes each connection after one request; a number is how many seconds
+        it may wait for the next one.
     :param log_output: False turns the log off.
     :param log_format: a line of the access log, with the keys of `DEFAULT_LOG_FORMAT` and
         ``client_port``.
     :param url_length_limit: the longest request line, in bytes.
     :param debug: whether a 500 response shows the traceback.
-    :param socket_timeout: seconds that one read from or write to a client may take; None is no limit.
-    :param capitalize_response_headers: whether header names are sent as ``Foo-Bar`` however they are
-        written.
+    :param socket_timeout: seconds that one read from or write to a client may take; None is no
+        limit.
+    :param capitalize_response_headers: whether header names are sent as ``Foo-Bar`` however they
+        are written.
     :raises TypeError: for an application that cannot be called, or an option that is not supported.
     """
     if not callable(site):
@@ -263,7 +265,7 @@ def _host_port(address: Any) -> tuple[str, str]:
 def _fixed_address(sock: Any) -> tuple[str, str] | None:
     """Return the address that all connections of a listener have at this end, if it is one."""
     host, port = _host_port(sock.getsockname())
-    return None if host in {"0.0.0.0", "::"} else (host, port)  # noqa: S104
+    return None if host in {"0.0.0.0", "::"} else (host, port)
 
 
 def _describe(sock: Any, is_tls: bool) -> str:

@@ -35,13 +35,15 @@ struct Call {
 }
 
 impl Call {
+    /// Makes the call. Returns a new reference, or NULL with an exception set, as CPython does: anything
+    /// else would need room on the stack of every green thread that parks.
     #[inline]
-    fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-        self.function
-            .bind(py)
-            .call(self.args.bind(py), kwargs)
-            .map(Bound::unbind)
+    fn make(&self) -> *mut ffi::PyObject {
+        let kwargs = self.kwargs.as_ref();
+        let kwargs = kwargs.map_or(std::ptr::null_mut(), Py::as_ptr);
+        // SAFETY: the GIL is held, as only green threads make calls; the references are live for as long as
+        // `self` is, the arguments are a tuple and the keywords a dict or NULL.
+        unsafe { ffi::PyObject_Call(self.function.as_ptr(), self.args.as_ptr(), kwargs) }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -138,13 +140,13 @@ impl Body {
     /// Its frame is at the bottom of the stack that is copied when the green thread parks, so it is small.
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let Some(call) = Self::begin(slf, args).transpose() else {
-            // Killed, and a link that was called for that gave way before the greenlet was ended too.
-            return Ok(());
+        let Some(call) = Self::begin(slf, args) else {
+            return Self::end_without_call(slf);
         };
+        let result = call.make();
         // The call's references end with it, so nothing but the outcome outlives it.
-        let result = call.and_then(|call| call.make(slf.py()));
-        Self::end(slf, result)
+        drop(call);
+        Self::end_call(slf, result)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -172,14 +174,22 @@ impl Body {
 }
 
 impl Body {
+    /// The call to make. None if there is none; the reason may be set as the current exception then.
+    #[inline(never)]
+    fn begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> Option<Call> {
+        Self::try_begin(slf, args).unwrap_or_else(|error| {
+            error.restore(slf.py());
+            None
+        })
+    }
+
     /// The call to make, which `args` contain if the body was made without one; none if the green thread
     /// has been killed already.
     ///
     /// # Errors
     ///
     /// `GreenletExit` if it is not to be made any more.
-    #[inline(never)]
-    fn begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Option<Call>> {
+    fn try_begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Option<Call>> {
         let py = slf.py();
         let (ended, call, guard) = slf.get().state.with(py, |s| {
             s.timer = None;
@@ -202,12 +212,30 @@ impl Body {
         }))
     }
 
-    /// Deals with what came of the call.
+    /// Deals with what came of the call: a reference, which it takes over, or NULL with an exception set.
+    #[inline(never)]
+    fn end_call(slf: &Bound<'_, Self>, result: *mut ffi::PyObject) -> PyResult<()> {
+        // SAFETY: the pointer is a new reference or NULL with an exception set, and is not used again.
+        let result = unsafe { Bound::from_owned_ptr_or_err(slf.py(), result) };
+        Self::end(slf, result.map(Bound::unbind))
+    }
+
+    /// Deals with what `begin` has left behind.
+    #[cold]
+    #[inline(never)]
+    fn end_without_call(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match PyErr::take(slf.py()) {
+            Some(error) => Self::end(slf, Err(error)),
+            // Killed, and a link that was called for that gave way before the greenlet was ended too.
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps the outcome and reports what nobody has caught.
     ///
     /// # Errors
     ///
     /// The exceptions that end programs, on their way to the main greenlet.
-    #[inline(never)]
     fn end(slf: &Bound<'_, Self>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let fatal = match &result {

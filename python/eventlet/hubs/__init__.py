@@ -1,7 +1,7 @@
 """Hubs: the event loops, one for each OS thread.
 
-A hub is made when a thread first needs one. Which kind is decided by `use_hub`, else by the environment
-variable ``EVENTLET_HUB``, else by what the platform does best.
+A hub is made when a thread first needs one. Which kind is decided by `use_hub`, else by the
+environment variable ``EVENTLET_HUB``, else by what the platform does best.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def get_default_hub() -> ModuleType:
 def use_hub(mod: ModuleType | type | str | None = None) -> None:
     """Give the calling thread a new hub; timers and listeners of the one before are lost.
 
-    :param mod: what to use: a name from `builtin_hub_names`, a module with a class ``Hub``, such a class,
-        ``"package.module:Class"`` or ``"package.module"``. None follows ``EVENTLET_HUB``, or takes the
-        best for the platform.
+    :param mod: what to use: a name from `builtin_hub_names`, a module with a class ``Hub``, such a
+        class, ``"package.module:Class"`` or ``"package.module"``. None follows ``EVENTLET_HUB``, or
+        takes the best for the platform.
     :raises RuntimeError: if it is blank, cannot be found, or is not available here.
     """
     if mod is None:
@@ -66,7 +66,9 @@ def use_hub(mod: ModuleType | type | str | None = None) -> None:
             raise RuntimeError(f"the hub {mod.__name__} is not available on this platform")
         mod = mod.Hub
     if not (isinstance(mod, type) and issubclass(mod, _core.Hub)):
-        raise RuntimeError(f"{mod!r} is not a hub class: it has to derive from eventlet.hubs.hub.Hub")
+        raise RuntimeError(
+            f"{mod!r} is not a hub class: it has to derive from eventlet.hubs.hub.Hub"
+        )
     _core.set_hub(mod())
 
 
@@ -81,8 +83,8 @@ def _find_hub(name: str) -> Any:
         found: Any = importlib.import_module(module)
     except ImportError as error:
         raise RuntimeError(
-            f"there is no hub {name!r}: choose one of {', '.join(builtin_hub_names)}, or name a module "
-            "or 'package.module:Class'"
+            f"there is no hub {name!r}: choose one of {', '.join(builtin_hub_names)}, or name a "
+            "module or 'package.module:Class'"
         ) from error
     for part in filter(None, attribute.split(".")):
         found = getattr(found, part)
@@ -124,7 +126,7 @@ def trampoline(
 
 
 def notify_opened(fd: int) -> None:
-    """Note that `fd` has just been opened, so that what is known of an earlier owner is forgotten."""
+    """Note that `fd` has just been opened: what is known of an earlier owner is forgotten."""
     get_hub().mark_as_reopened(fd)
 
 

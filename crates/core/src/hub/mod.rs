@@ -156,6 +156,7 @@ impl Hub {
     }
 
     #[cold]
+    #[inline(never)]
     fn renew_greenlet(slf: &Bound<'_, Self>, dead: Option<Greenlet>) -> PyResult<Greenlet> {
         let py = slf.py();
         if slf.get().closed.load(Ordering::Relaxed) {
@@ -267,6 +268,7 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
 }
 
 #[cold]
+#[inline(never)]
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;

@@ -58,6 +58,7 @@ impl Hub {
     ///
     /// False if there is something that only the hub may do: sleep, take in messages, stop, or come to the
     /// end of a callback that resumed a green thread.
+    #[inline(never)]
     pub(super) fn turn_in_place(&self, py: Python<'_>) -> bool {
         let lent = self.lent.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed);
         if !lent || !self.inbox.is_empty() || !self.scheduler.with(py, |s| s.has_next()) {

@@ -86,21 +86,32 @@ impl Hub {
         greenlet: &Greenlet,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        match Self::next(slf, greenlet)? {
+            Some(next) => next.switch(py),
+            None => Ok(py.None().into_bound(py)),
+        }
+    }
+
+    /// Who is to run when `greenlet` gives way; none if it is to go on itself.
+    ///
+    /// It is not inlined, because what it needs on the stack would be copied with every green thread.
+    #[inline(never)]
+    fn next(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<Option<Greenlet>> {
+        let py = slf.py();
         let this = slf.get();
         let hub = Self::ensure_greenlet(slf)?;
         if !greenlet.parent_is(py, &hub) {
             adopt(py, greenlet, &hub);
         }
         this.counters.switches.add();
-        let next = loop {
+        loop {
             match this.scheduler.with(py, |s| s.next_direct(py)) {
-                Direct::To(next) if next.is(greenlet) => return Ok(py.None().into_bound(py)),
-                Direct::To(next) => break next,
+                Direct::To(next) if next.is(greenlet) => return Ok(None),
+                Direct::To(next) => return Ok(Some(next)),
                 Direct::RoundOver if this.turn_in_place(py) => {}
-                Direct::RoundOver | Direct::Hub => break hub,
+                Direct::RoundOver | Direct::Hub => return Ok(Some(hub)),
             }
-        };
-        next.switch(py)
+        }
     }
 
     /// Waits until `fd` is ready in `direction`, after the caller has seen `EAGAIN` there.
@@ -217,6 +228,7 @@ impl Hub {
 ///
 /// Not possible, and not needed, for a main greenlet or one that the hub itself descends from.
 #[cold]
+#[inline(never)]
 fn adopt(py: Python<'_>, greenlet: &Greenlet, hub: &Greenlet) {
     if !greenlet.is_main() {
         let _descends = greenlet.set_parent(py, hub);
@@ -278,5 +290,7 @@ pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
         this.scheduler.with(py, |s| s.wake(parking.id, Wake::Ready));
         parking
     };
-    Hub::wait(&hub, &greenlet, parking).map(drop)
+    let result = Hub::switch_out(&hub, &greenlet);
+    this.unpark(py, parking);
+    result.map(drop)
 }

@@ -279,7 +279,7 @@ fn standard_error(py: Python<'_>, name: &'static str) -> PyErr {
 impl LightQueue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(maxsize=None)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -473,7 +473,10 @@ impl LightQueue {
     /// With `block` false it does not wait for room. `timeout` is the longest wait in seconds; None waits for
     /// ever. Raises `Full` when there is no room, or none in time, and `RuntimeError` if it would have to wait
     /// in the hub. The item is not in the queue then.
-    #[pyo3(signature = (item, block = Flag(true), timeout = None))]
+    #[pyo3(
+        signature = (item, block = Flag(true), timeout = None),
+        text_signature = "($self, item, block=True, timeout=None)"
+    )]
     fn put(
         slf: &Bound<'_, Self>,
         item: Py<PyAny>,
@@ -512,7 +515,10 @@ impl LightQueue {
     /// With `block` false it does not wait. `timeout` is the longest wait in seconds; None waits for ever.
     /// Raises `Empty` when there is no item, or none in time, and `RuntimeError` if it would have to wait in
     /// the hub.
-    #[pyo3(signature = (block = Flag(true), timeout = None))]
+    #[pyo3(
+        signature = (block = Flag(true), timeout = None),
+        text_signature = "($self, block=True, timeout=None)"
+    )]
     fn get(slf: &Bound<'_, Self>, block: Flag, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.get();
@@ -1037,7 +1043,7 @@ pub struct Queue;
 impl Queue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(maxsize=None)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -1124,7 +1130,7 @@ pub struct LifoQueue;
 impl LifoQueue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(maxsize=None)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -1145,7 +1151,7 @@ pub struct PriorityQueue;
 impl PriorityQueue {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(maxsize=None)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

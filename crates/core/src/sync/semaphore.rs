@@ -107,7 +107,7 @@ fn units(value: &Bound<'_, PyAny>) -> PyResult<i64> {
 impl Semaphore {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(value=1)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -166,7 +166,10 @@ impl Semaphore {
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
     /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
     /// false, and `RuntimeError` in the hub, which cannot wait.
-    #[pyo3(signature = (blocking = Flag(true), timeout = None))]
+    #[pyo3(
+        signature = (blocking = Flag(true), timeout = None),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
     pub fn acquire(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
         let timeout = timeout.filter(|timeout| (timeout + 1.0).abs() > f64::EPSILON);
         if let Some(timeout) = timeout {
@@ -367,7 +370,7 @@ pub struct BoundedSemaphore;
 impl BoundedSemaphore {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(value=1)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -395,7 +398,7 @@ pub struct Lock;
 impl Lock {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kw))]
+    #[pyo3(signature = (*_args, **_kw), text_signature = "(value=1)")]
     fn py_new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

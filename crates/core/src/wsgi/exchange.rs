@@ -372,7 +372,7 @@ impl Exchange {
         if let Some(fault) = connection.fault(py)
             && is_client_error(py, &error)
         {
-            return this.answer_fault(slf, fault, &error);
+            return Self::answer_fault(slf, fault, &error);
         }
         if !error.is_instance_of::<PyException>(py) && !is_time_limit(&error) {
             return Err(error);
@@ -397,9 +397,10 @@ impl Exchange {
 
     /// After the client did something wrong and the application let the error pass: says so, if the
     /// client is there to hear it.
-    fn answer_fault(&self, slf: &Bound<'_, Self>, fault: Fault, error: &PyErr) -> PyResult<After> {
+    fn answer_fault(slf: &Bound<'_, Self>, fault: Fault, error: &PyErr) -> PyResult<After> {
         let py = slf.py();
-        if self.head_is_sent(py) || self.connection.get().is_hijacked(py) {
+        let this = slf.get();
+        if this.head_is_sent(py) || this.connection.get().is_hijacked(py) {
             return Ok(After::Close);
         }
         let status = match fault {
@@ -541,7 +542,7 @@ impl Exchange {
         let Some(hooks) = environ.get_item(intern!(py, "eventlet.posthooks"))? else {
             return Ok(());
         };
-        if hooks.cast::<PyList>().is_ok_and(|hooks| hooks.is_empty()) {
+        if hooks.cast::<PyList>().is_ok_and(PyListMethods::is_empty) {
             return Ok(());
         }
         for hook in hooks.try_iter()? {

@@ -28,6 +28,7 @@ const ACCEPT_BATCH: usize = 64;
 const ACCEPT_PAUSE: u64 = 100_000_000;
 
 /// What a server was told.
+#[allow(clippy::struct_excessive_bools, reason = "each is one option")]
 pub struct Config {
     /// Seconds that a connection may wait for its next request; `None` for ever.
     pub keepalive_timeout: Option<f64>,
