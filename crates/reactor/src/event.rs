@@ -20,6 +20,10 @@ pub struct Event {
     /// Both directions are closed, or nobody is left at the other end. Never set by `select`,
     /// which has no way to tell.
     pub hangup: bool,
+    /// The peer sends no more: the end of the stream is there already, maybe behind input that has
+    /// not been read, and no further edge will tell of it. Never set by `poll` and `select`, which
+    /// report such a descriptor as readable again when it is re-armed.
+    pub read_closed: bool,
     /// An error is pending, or the descriptor was closed behind the poller's back. `select` sets
     /// it for the latter only.
     pub error: bool,
@@ -45,6 +49,7 @@ impl Event {
             readable: readable || both,
             writable: writable || both,
             hangup,
+            read_closed: false,
             error,
         }
     }

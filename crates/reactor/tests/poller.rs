@@ -330,6 +330,7 @@ fn hangup_wakes_both_directions() {
             let both = told || interest.is_writable();
             let expected = Event {
                 hangup: told,
+                read_closed: t.tells_end(),
                 writable: both,
                 ..readable(5)
             };
@@ -364,7 +365,11 @@ fn end_of_input_is_no_hangup() {
                 .add(a.as_raw_fd(), 5, Interest::READABLE, trigger)
                 .unwrap();
             b.shutdown(Shutdown::Write).unwrap();
-            assert_eq!(t.wait_for_some(), [readable(5)]);
+            let expected = Event {
+                read_closed: t.tells_end(),
+                ..readable(5)
+            };
+            assert_eq!(t.wait_for_some(), [expected]);
             t.poller.remove(a.as_raw_fd()).unwrap();
         }
     });

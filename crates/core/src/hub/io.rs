@@ -462,6 +462,10 @@ impl Io {
         if entry.serial != serial {
             return;
         }
+        if event.read_closed || event.hangup || event.error {
+            // A handler that reads the last data does not see the end behind it, and hears of it only now.
+            entry.missed = entry.missed.union(Interest::READABLE);
+        }
         for (ready, direction) in [
             (event.readable, Direction::Read),
             (event.writable, Direction::Write),

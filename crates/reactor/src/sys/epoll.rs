@@ -176,13 +176,15 @@ fn flags(interest: Interest, trigger: Trigger) -> u32 {
 #[inline]
 fn translate(flags: u32, token: u64) -> Event {
     let has = |mask: libc::c_int| flags & mask as u32 != 0;
-    Event::new(
+    let mut event = Event::new(
         token,
         has(libc::EPOLLIN | libc::EPOLLRDHUP),
         has(libc::EPOLLOUT),
         has(libc::EPOLLHUP),
         has(libc::EPOLLERR),
-    )
+    );
+    event.read_closed |= has(libc::EPOLLRDHUP);
+    event
 }
 
 /// Whether this process may call `epoll_pwait2`.

@@ -106,7 +106,9 @@ impl Kqueue {
             let hangup = flags.contains(EventFlags::EOF) && !readable;
             let error = flags.contains(EventFlags::ERROR);
             let token = self.registry.records()[position].token;
-            events.push(Event::new(token, readable, !readable, hangup, error));
+            let mut event = Event::new(token, readable, !readable, hangup, error);
+            event.read_closed |= flags.contains(EventFlags::EOF);
+            events.push(event);
         }
         Ok(())
     }

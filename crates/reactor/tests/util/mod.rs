@@ -62,6 +62,11 @@ impl Tested {
         events
     }
 
+    /// Whether the backend tells the end of the input from input.
+    pub fn tells_end(&self) -> bool {
+        self.backend != Backend::Select && self.backend != Backend::Poll
+    }
+
     /// Whether the backend tells hang-ups and errors from readiness.
     pub fn tells_why(&self) -> bool {
         self.backend != Backend::Select
@@ -75,6 +80,7 @@ pub fn event(token: u64) -> Event {
         readable: false,
         writable: false,
         hangup: false,
+        read_closed: false,
         error: false,
     }
 }
