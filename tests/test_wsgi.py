@@ -1211,6 +1211,7 @@ def test_custom_pool(serve):
         client.send("GET /wait?pool HTTP/1.1\r\nHost: t\r\n\r\n")
         server.wait_out("waiting pool")
         server.wait_out("spawned", 2)
+        idle.get()  # so that the other waits by now
         server.process.send_signal(signal.SIGINT)
         assert idle.is_closed()
         server.wait_out("waiting for all")
