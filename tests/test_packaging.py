@@ -86,3 +86,21 @@ def test_stub_matches_core():
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.1.3", "3.2.1", "unknown"])
+def test_old_greenlet_is_refused_with_advice(version, run_python):
+    code = f"import greenlet; greenlet.__version__ = {version!r}; import eventlet"
+    done = run_python(code, check=False)
+    assert done.returncode == 1
+    assert (
+        f"ImportError: eventlet needs greenlet 3.2.2 or newer, but greenlet {version} is"
+        in done.stderr
+    )
+    assert "pip install -U greenlet" in done.stderr
+
+
+def test_missing_greenlet_is_reported_with_advice(run_python):
+    done = run_python("import sys; sys.modules['greenlet'] = None; import eventlet", check=False)
+    assert done.returncode == 1
+    assert "ImportError: eventlet needs the package greenlet" in done.stderr

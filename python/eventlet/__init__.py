@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import greenlet
-
 from eventlet import _os_threads
 from eventlet._version import __version__
 from eventlet.event import Event
@@ -96,6 +94,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name == "greenlet":
+        value = importlib.import_module("greenlet")
     elif name in _MODULES:
         value = importlib.import_module(f"eventlet.{name}")
     else:
