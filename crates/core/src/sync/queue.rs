@@ -112,6 +112,8 @@ struct State {
     putters: VecDeque<Putter>,
     /// Getters that have been called and have not come yet.
     promised: usize,
+    /// Items that a hook is putting into the store: they take their room already.
+    moving: usize,
     unfinished: i64,
     joiners: Waiters,
 }
@@ -151,7 +153,7 @@ impl State {
     #[inline]
     fn has_room(&self, stored: usize) -> bool {
         self.maxsize
-            .is_none_or(|max| stored.saturating_sub(self.promised) < max)
+            .is_none_or(|max| (stored + self.moving).saturating_sub(self.promised) < max)
     }
 
     /// Whether there is an item, in the store or with a putter, that nobody has been promised.
@@ -654,6 +656,7 @@ impl LightQueue {
                 getters: Waiters::default(),
                 putters: VecDeque::new(),
                 promised: 0,
+                moving: 0,
                 unfinished: 0,
                 joiners: Waiters::default(),
             }),
@@ -898,13 +901,17 @@ impl LightQueue {
         let py = slf.py();
         let this = slf.get();
         let length = Self::length(slf)?;
-        let room = this
-            .state
-            .with(py, |s| s.putters.is_empty() && s.has_room(length));
+        let room = this.state.with(py, |s| {
+            let room = s.putters.is_empty() && s.has_room(length);
+            s.moving += usize::from(room);
+            room
+        });
         if !room {
             return Self::put_slow(slf, item, block, timeout);
         }
-        Self::hook_put(slf, item)?;
+        let result = Self::hook_put(slf, item);
+        this.state.with(py, |s| s.moving -= 1);
+        result?;
         Self::settle(slf)
     }
 
@@ -948,9 +955,9 @@ impl LightQueue {
             let Some(putter) = this.state.with(py, |s| s.putters.pop_front()) else {
                 return Ok(None);
             };
+            let moved = Self::hook_put(slf, putter.item).and_then(|()| Self::hook_get(slf));
             putter.waiter.wake_from(py);
-            Self::hook_put(slf, putter.item)?;
-            Self::hook_get(slf).map(Some)
+            moved.map(Some)
         })();
         this.state.with(py, |s| s.promised -= 1);
         Self::settle(slf)?;
@@ -984,12 +991,16 @@ impl LightQueue {
                 if s.putters.is_empty() || !s.has_room(length) {
                     return (None, s.call_getter(length));
                 }
+                s.moving += 1;
                 (s.putters.pop_front(), None)
             });
             match (putter, getter) {
                 (Some(putter), _) => {
+                    let moved = Self::hook_put(slf, putter.item);
+                    this.state.with(py, |s| s.moving -= 1);
+                    // Not before the item is in its place: another OS thread may go on at once.
                     putter.waiter.wake(py);
-                    Self::hook_put(slf, putter.item)?;
+                    moved?;
                 }
                 (None, Some(getter)) => getter.wake(py),
                 (None, None) => {
