@@ -19,8 +19,8 @@ import pytest
 # Kept from before any test could put green ones in their place.
 _Timer = threading.Timer
 
-# A shell starts what runs in the background with interrupts ignored, and so would everything that the
-# tests start and interrupt.
+# A shell starts what runs in the background with interrupts ignored, and so would be everything
+# that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
