@@ -319,6 +319,34 @@ impl Greenlet {
         self.0.as_ptr() == other.as_ptr()
     }
 
+    /// How many references there are to it, this handle included, as long as it is a plain greenlet that
+    /// nobody refers to weakly and that has no attributes; `None` otherwise.
+    ///
+    /// If the number is what it was before, nobody has learned of the greenlet since, or they have forgotten.
+    pub fn unmarked_references(&self) -> Option<isize> {
+        let object = self.0.as_ptr();
+        let class = table().greenlet_type;
+        // SAFETY: the handle keeps the object alive. Where its exact type is greenlet's own, the two offsets
+        // of that type say where in it the pointers to its dictionary and its weak references are.
+        unsafe {
+            if ffi::Py_TYPE(object) != class {
+                return None;
+            }
+            let slot = |offset: ffi::Py_ssize_t| {
+                (offset > 0).then(|| *object.byte_offset(offset).cast::<*mut ffi::PyObject>())
+            };
+            // Some versions of CPython make the dictionary along with the object.
+            let attributes = slot((*class).tp_dictoffset)?;
+            if !attributes.is_null() && ffi::PyDict_Size(attributes) != 0 {
+                return None;
+            }
+            if !slot((*class).tp_weaklistoffset)?.is_null() {
+                return None;
+            }
+            Some(ffi::Py_REFCNT(object))
+        }
+    }
+
     /// Another reference to the same greenlet.
     #[inline]
     #[must_use]

@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 
-use eventlet_greenlet::Greenlet;
 use eventlet_http1::response::{Status, encode};
 use eventlet_http1::{BodyDecoder, HeadParser, RequestError, Version};
 use eventlet_reactor::TimerKey;
@@ -35,6 +34,7 @@ use super::input::Input;
 use super::log::Entry;
 use super::server::WsgiServer;
 use super::transport::{self, PIECES, Transport};
+use super::worker::Worker;
 use crate::cell::GilCell;
 use crate::hub::io::{self, Direction, IoHandler, Ready};
 use crate::hub::scheduler::Due;
@@ -122,11 +122,6 @@ enum Next {
 
 #[pymethods]
 impl Connection {
-    /// Runs the requests that have come; the function of the connection's green thread.
-    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::run(slf)
-    }
-
     /// Tells the server that the connection may be closed at any time although a request is running: it
     /// waits for something that may never come. (`environ['eventlet.set_idle']`.)
     pub(super) fn set_idle(&self, py: Python<'_>) {
@@ -320,17 +315,14 @@ impl Connection {
     /// Not its own: those of whichever green thread comes back to the hub with one.
     pub(super) fn on_readable(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
         match Self::look_for_request(slf, hub) {
-            Ok(Some(green_thread)) => {
-                hub.get().counters.switches.add();
-                green_thread.switch(slf.py()).map(drop)
-            }
-            Ok(None) => Ok(()),
+            Ok(true) => Worker::start(slf, hub),
+            Ok(false) => Ok(()),
             Err(error) => Self::failed(slf, error),
         }
     }
 
-    /// Reads what there is; the green thread of a request if one has come.
-    fn look_for_request(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<Option<Greenlet>> {
+    /// Reads what there is; true if a request has come.
+    fn look_for_request(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
         loop {
@@ -338,10 +330,10 @@ impl Connection {
                 .state
                 .with(py, |s| (s.phase, s.transport.clone_ref(py)));
             let Transport::Descriptor(fd) = transport else {
-                return Ok(None);
+                return Ok(false);
             };
             if phase == Phase::Closed || phase == Phase::Busy {
-                return Ok(None);
+                return Ok(false);
             }
             let mut scratch = transport::take_scratch();
             let next = match this.receive(py, fd, &mut scratch) {
@@ -349,13 +341,13 @@ impl Connection {
                 Ok(Some(0)) | Err(_) => {
                     transport::return_scratch(scratch);
                     Self::close(slf);
-                    return Ok(None);
+                    return Ok(false);
                 }
                 Ok(Some(count)) if phase == Phase::Lingering => {
                     if this.has_lingered(py, count) {
                         transport::return_scratch(scratch);
                         Self::close(slf);
-                        return Ok(None);
+                        return Ok(false);
                     }
                     Ok(Next::Wait)
                 }
@@ -364,16 +356,13 @@ impl Connection {
             // Before anything else runs, so that nobody has to make another buffer.
             transport::return_scratch(scratch);
             match next? {
-                Next::Run => {
-                    let parent = Hub::ensure_greenlet(hub)?;
-                    return Greenlet::new(py, slf.as_any(), &parent).map(Some);
-                }
+                Next::Run => return Ok(true),
                 Next::Wait => {
                     if Self::await_data(slf, hub, fd)? {
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
-                Next::Over => return Ok(None),
+                Next::Over => return Ok(false),
             }
         }
     }

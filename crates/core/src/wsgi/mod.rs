@@ -24,6 +24,7 @@ pub mod input;
 pub mod log;
 pub mod server;
 pub mod transport;
+pub mod worker;
 
 use pyo3::prelude::*;
 
@@ -33,5 +34,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
-    module.add_class::<input::Input>()
+    module.add_class::<input::Input>()?;
+    module.add_class::<worker::Worker>()
 }

@@ -15,6 +15,7 @@ use slab::Slab;
 use super::connection::Connection;
 use super::environ::EnvironBuilder;
 use super::log::AccessLog;
+use super::worker::Spare;
 use crate::cell::GilCell;
 use crate::hub::io::{self, Direction, Ready};
 use crate::hub::scheduler::{Due, Task};
@@ -26,6 +27,9 @@ const ACCEPT_BATCH: usize = 64;
 
 /// How long accepting pauses when the process or the system has no descriptor left.
 const ACCEPT_PAUSE: u64 = 100_000_000;
+
+/// How many green threads without a request are kept for the next ones.
+const SPARE_WORKERS: usize = 64;
 
 /// What a server was told.
 #[allow(clippy::struct_excessive_bools, reason = "each is one option")]
@@ -81,6 +85,8 @@ struct State {
     /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
     messages: Vec<String>,
     parser: Option<Box<HeadParser>>,
+    /// Green threads that have run requests and wait for others.
+    workers: Vec<Spare>,
 }
 
 #[pymethods]
@@ -167,8 +173,13 @@ impl WsgiServer {
             // Told to hurry: whoever is still at work loses the connection.
             Self::close_all(slf);
         }
-        let handler = this.state.with(py, |s| s.handler.take());
+        let (handler, workers) = this
+            .state
+            .with(py, |s| (s.handler.take(), std::mem::take(&mut s.workers)));
         drop(handler);
+        for worker in workers {
+            worker.dismiss(py)?;
+        }
         result.and(drained)
     }
 
@@ -222,6 +233,9 @@ impl WsgiServer {
                 for (_, connection) in &s.connections {
                     visit.call(connection)?;
                 }
+                for worker in &s.workers {
+                    worker.traverse(&visit)?;
+                }
                 visit.call(s.parked.as_ref().map(|(hub, _)| hub))
             })
             .unwrap_or(Ok(()))
@@ -236,6 +250,30 @@ impl WsgiServer {
     /// Whether the server is coming to its end.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Takes a green thread that waits for a request.
+    pub(super) fn take_worker(&self, py: Python<'_>) -> Option<Spare> {
+        self.state.with(py, |s| s.workers.pop())
+    }
+
+    /// Keeps a green thread that is about to wait for a request; gives it back if there are enough.
+    pub(super) fn keep_worker(&self, py: Python<'_>, worker: Spare) -> Option<Spare> {
+        self.state.with(py, |s| {
+            if s.workers.len() >= SPARE_WORKERS || self.is_stopping() {
+                return Some(worker);
+            }
+            s.workers.push(worker);
+            None
+        })
+    }
+
+    /// Takes out the green thread whose wait is `id`, if it is still there.
+    pub(super) fn remove_worker(&self, py: Python<'_>, id: ParkId) -> Option<Spare> {
+        self.state.with(py, |s| {
+            let index = s.workers.iter().position(|worker| worker.id == id)?;
+            Some(s.workers.swap_remove(index))
+        })
     }
 
     /// A parser that nobody uses, or a new one.

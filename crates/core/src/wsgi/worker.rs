@@ -1,0 +1,165 @@
+//! The green threads that run requests, and how they are used again.
+//!
+//! Making a greenlet and ending it costs more than all that the server itself does for a short request. So one
+//! that has run a request to its end waits for the next one instead, if that cannot be noticed.
+//!
+//! Programs tell green threads apart: they keep them, refer to them weakly, give them attributes, hang
+//! greenlet-local data on them. One that was handed from request to request would hand all this on, too, from
+//! one client to another. Therefore a green thread is kept only if the request left no trace: nobody has a
+//! reference to it who had none at the start, strong or weak, and it has no attributes. The context variables
+//! are set back. What is left to see of its past is its address, which a new one could have as well.
+//!
+//! References can be counted only where nothing else changes them, so a request that has waited for anything
+//! ends its green thread: then it was resumed by somebody else than the one who started it, and the cost does
+//! not matter any more either.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use eventlet_greenlet::{Greenlet, greenlet_exit};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::connection::Connection;
+use super::server::WsgiServer;
+use crate::cell::GilCell;
+use crate::hub::scheduler::Task;
+use crate::hub::{self, Hub, ParkId, Wake};
+
+/// The function of a green thread that runs requests.
+#[pyclass(frozen, module = "eventlet._core")]
+pub struct Worker {
+    server: Py<WsgiServer>,
+    /// The connection whose request is to run next.
+    next: GilCell<Option<Py<Connection>>>,
+    /// Whether the one who started the present request is still in the switch that did.
+    within: AtomicBool,
+}
+
+/// A green thread that waits for a request.
+pub struct Spare {
+    pub id: ParkId,
+    object: Py<PyAny>,
+    worker: Py<Worker>,
+    hub: Py<Hub>,
+}
+
+#[pymethods]
+impl Worker {
+    /// Runs requests until there is no reason to wait for another.
+    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let green_thread = Greenlet::current(py)?;
+        while let Some(connection) = this.next.take(py) {
+            let references = green_thread.unmarked_references();
+            Connection::run(connection.bind(py))?;
+            drop(connection);
+            let unnoticed = this.within.load(Ordering::Relaxed)
+                && references.is_some()
+                && green_thread.unmarked_references() == references;
+            if !unnoticed || !Self::wait(slf, &green_thread)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)?;
+        self.next.peek(|next| visit.call(next)).unwrap_or(Ok(()))
+    }
+}
+
+impl Worker {
+    /// Runs the request that `connection` has ready, in a green thread that waits or in a new one.
+    ///
+    /// In the hub.
+    pub(super) fn start(connection: &Bound<'_, Connection>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        let py = hub.py();
+        let server = connection.get().server.bind(py);
+        let (worker, green_thread) = match server.get().take_worker(py) {
+            Some(spare) => {
+                // It is resumed here and now, so its wake-up is not queued.
+                hub.get()
+                    .scheduler
+                    .with(py, |s| s.parks.mark(spare.id, Wake::Ready));
+                let green_thread = Greenlet::from_object(spare.object.into_bound(py))?;
+                (spare.worker.into_bound(py), green_thread)
+            }
+            None => Self::new(server, hub)?,
+        };
+        let this = worker.get();
+        let old = this.next.replace(py, Some(connection.clone().unbind()));
+        drop(old);
+        this.within.store(true, Ordering::Relaxed);
+        hub.get().counters.switches.add();
+        let result = green_thread.switch(py).map(drop);
+        this.within.store(false, Ordering::Relaxed);
+        result
+    }
+
+    fn new<'py>(
+        server: &Bound<'py, WsgiServer>,
+        hub: &Bound<'py, Hub>,
+    ) -> PyResult<(Bound<'py, Self>, Greenlet)> {
+        let py = hub.py();
+        let worker = Self {
+            server: server.clone().unbind(),
+            next: GilCell::new(None),
+            within: AtomicBool::new(false),
+        };
+        let worker = Bound::new(py, worker)?;
+        let green_thread = Greenlet::new(py, worker.as_any(), &Hub::ensure_greenlet(hub)?)?;
+        Ok((worker, green_thread))
+    }
+
+    /// Waits for a request; false if there will be none.
+    fn wait(slf: &Bound<'_, Self>, green_thread: &Greenlet) -> PyResult<bool> {
+        let py = slf.py();
+        let server = slf.get().server.get();
+        green_thread
+            .bind(py)
+            .setattr(intern!(py, "gr_context"), py.None())?;
+        let hub = hub::current(py)?;
+        let parking = hub.get().park(py, green_thread, None);
+        let id = parking.id;
+        let spare = Spare {
+            id,
+            object: green_thread.object().clone_ref(py),
+            worker: slf.clone().unbind(),
+            hub: hub.clone().unbind(),
+        };
+        if let Some(spare) = server.keep_worker(py, spare) {
+            hub.get().unpark(py, parking);
+            drop(spare);
+            return Ok(false);
+        }
+        let result = Hub::wait(&hub, green_thread, parking);
+        // It is there still if somebody else than `start` has resumed it.
+        let stranger = server.remove_worker(py, id);
+        drop(stranger);
+        result?;
+        Ok(true)
+    }
+}
+
+impl Spare {
+    /// Shows the references to the garbage collector.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.worker)?;
+        visit.call(&self.hub)
+    }
+
+    /// Ends a green thread that waits for a request, in the next round of its hub.
+    pub(super) fn dismiss(self, py: Python<'_>) -> PyResult<()> {
+        let exit = greenlet_exit(py).call0()?.unbind();
+        let green_thread = Greenlet::from_object(self.object.into_bound(py))?;
+        self.hub
+            .get()
+            .scheduler
+            .with(py, |s| s.push(Task::Throw(green_thread, exit)));
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+"""The green threads of the WSGI server are used again, and no request notices."""
+
+import contextvars
+import gc
+import weakref
+
+import pytest
+
+import eventlet
+from eventlet import corolocal, hubs, wsgi
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Server:
+    """A server whose application calls `handle` and sends what it returns."""
+
+    def __init__(self):
+        self.handle = lambda: None
+        listener = eventlet.listen(("127.0.0.1", 0))
+        self.address = listener.getsockname()
+        self.green_thread = eventlet.spawn(wsgi.server, listener, self._app, log_output=False)
+
+    def _app(self, environ, start_response):
+        start_response("200 OK", [])
+        return [repr(self.handle()).encode()]
+
+    def get(self, handle):
+        """Have `handle` called in a request on a connection of its own; return what it returned."""
+        result = []
+        self.handle = lambda: result.append(handle())
+        client = eventlet.connect(self.address)
+        try:
+            client.sendall(REQUEST)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        finally:
+            client.close()
+        return result[0]
+
+
+@pytest.fixture
+def server():
+    with eventlet.Timeout(10):
+        made = Server()
+        yield made
+        made.green_thread.kill()
+        # The last of its green threads end in the round after.
+        eventlet.sleep(0)
+
+
+def parked():
+    """How many green threads wait, but for the server's own and this one."""
+    return hubs.get_hub().stats()["parked"] - 1
+
+
+def test_one_without_a_trace_waits_for_the_next_request(server):
+    for _ in range(3):
+        server.get(lambda: None)
+        assert parked() == 1
+
+
+def test_none_is_left_at_the_end(server):
+    server.get(lambda: None)
+    assert parked() == 1
+    server.green_thread.kill()
+    eventlet.sleep(0)
+    assert hubs.get_hub().stats()["parked"] == 0
+
+
+def test_context_variables_are_set_back(server):
+    variable = contextvars.ContextVar("variable", default="default")
+    server.get(lambda: variable.set("mine"))
+    assert server.get(variable.get) == "default"
+
+
+def test_one_with_an_attribute_ends(server):
+    def mark():
+        eventlet.getcurrent().mark = "mine"
+
+    server.get(mark)
+    assert parked() == 0
+    assert not server.get(lambda: hasattr(eventlet.getcurrent(), "mark"))
+
+
+def test_one_that_somebody_keeps_ends(server):
+    kept = server.get(eventlet.getcurrent)
+    assert kept.dead
+    assert server.get(lambda: eventlet.getcurrent() is kept) is False
+
+
+def test_one_that_is_referred_to_weakly_ends(server):
+    reference = server.get(lambda: weakref.ref(eventlet.getcurrent()))
+    gc.collect()
+    assert reference() is None
+    assert parked() == 0
+
+
+def test_greenlet_local_data_is_not_handed_on(server):
+    local = corolocal.local()
+    server.get(lambda: setattr(local, "value", "mine"))
+    assert not server.get(lambda: hasattr(local, "value"))
+
+
+def test_one_that_has_waited_ends(server):
+    server.get(lambda: eventlet.sleep(0))
+    assert parked() == 0
+
+
+def test_a_pending_timeout_is_not_handed_on(server):
+    limit = []
+    server.get(lambda: limit.append(eventlet.Timeout(0.001)))
+    assert parked() == 0
+    # It goes off, and finds the green thread that it was for dead.
+    eventlet.sleep(0.002)
+    assert not limit[0].pending
+    assert server.get(lambda: "untouched") == "untouched"
