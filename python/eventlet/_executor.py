@@ -86,7 +86,11 @@ class _Future(Future[Any]):
         :raises concurrent.futures.CancelledError: if the future was cancelled.
         """
         self._wait(timeout)
-        return super().result(0)
+        try:
+            return super().result(0)
+        finally:
+            # An exception leads to this frame, which must not lead back to it.
+            del self
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the call raised, None if it returned. Raises as `result` does."""
@@ -117,7 +121,7 @@ def _run(
         future.set_exception(
             error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
         )
-        # The traceback ends in this frame's caller, which must not lead back to the future.
+        # Neither must this one, to which the frames of the call lead.
         del future
     else:
         future.set_result(result)

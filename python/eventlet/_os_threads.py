@@ -260,31 +260,34 @@ class ThreadPool:
                     return None
 
     def _run(self, crew: _Crew, job: _Job) -> None:
-        result = error = None
+        done = function = args = kwargs = result = error = None
         try:
             try:
                 done, function, args, kwargs = job
             except ValueError:
                 # Nobody waits for it any more.
-                done = None
+                pass
             else:
                 result = function(*args, **kwargs)
         except BaseException as caught:
-            # Without this frame, whose variables are soon those of another call.
-            error = caught.with_traceback(
-                caught.__traceback__.tb_next if caught.__traceback__ else None
-            )
+            # Without this frame, which says nothing to the caller.
+            traceback = caught.__traceback__
+            error = caught.with_traceback(traceback.tb_next if traceback else None)
+            del traceback
             self._failed(error)
         with self._lock:
             crew.unfinished -= 1
         try:
-            if done is not None:
-                if error is None:
-                    done.send(result)
-                else:
-                    done.send(exc=error)
+            if done is None:
+                pass
+            elif error is None:
+                done.send(result)
+            else:
+                done.send(exc=error)
         finally:
-            del error
+            # The frames of the call lead back to this one for as long as its exception lives.
+            job.clear()
+            del done, function, args, kwargs, result, error
 
     def _forget(self, worker: Worker) -> None:
         with self._lock:
