@@ -196,9 +196,9 @@ print(got)
 def test_thread_pools_start_threads_when_they_are_needed():
     pool = ThreadPool(2)
     gate = threading.Event()
-    assert pool.call(int) == 0
-    calls = [eventlet.spawn(pool.call, gate.wait, LONG) for _ in range(5)]
+    assert pool.execute(int) == 0
+    calls = [eventlet.spawn(pool.execute, gate.wait, LONG) for _ in range(5)]
     eventlet.sleep(0.01)
-    assert pool._threads == 2
+    assert len(pool.threads) == 2
     gate.set()
     assert all(call.wait() for call in calls)

@@ -2,75 +2,326 @@
 
 The names are taken when Eventlet is first imported, before anything can be monkey patched: these
 threads are real ones, always.
+
+A call is a list of what is needed to make it. The green thread that waits for the call empties the
+list when it goes on, so that a call which nobody waits for any more is not begun, and keeps nothing
+alive. The threads are Python's, and run Python code only: when the interpreter ends, a thread that
+comes out of a blocking call is unwound by the C library, which no native frame of ours would
+survive.
 """
 
 from __future__ import annotations
 
 import os
-from _queue import SimpleQueue
-from _thread import allocate_lock, get_ident, start_new_thread
+from _queue import Empty, SimpleQueue
+from _thread import RLock, allocate_lock, get_ident, start_new_thread
+from _weakref import ref
 from collections.abc import Callable
 from typing import Any
 
 from eventlet.event import Event
 
-__all__ = ["ThreadPool", "allocate_lock", "get_ident", "start_new_thread"]
+__all__ = ["RLock", "ThreadPool", "Worker", "allocate_lock", "get_ident", "start_new_thread"]
+
+#: ``[done, function, args, kwargs]``; empty once nobody waits. `done` is None, or has `send` as an
+#: `Event` has it.
+_Job = list[Any]
+
+
+class Worker:
+    """One of the threads of a `ThreadPool`."""
+
+    __slots__ = ("ended", "ident", "job", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        #: What the system calls the thread; None until it runs.
+        self.ident: int | None = None
+        #: The call that it makes, None between calls.
+        self.job: _Job | None = None
+        self.ended = Event()
+
+    @property
+    def daemon(self) -> bool:
+        """Whether the interpreter ends without waiting for the thread; it does."""
+        return True
+
+    def is_alive(self) -> bool:
+        """Return whether it has not ended."""
+        return not self.ended.ready()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, for `timeout` seconds at most; other green threads run."""
+        self.ended.wait(timeout)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} {'alive' if self.is_alive() else 'ended'}>"
+
+
+class _Crew:
+    """The threads that take calls from one queue; a pool has one at a time."""
+
+    __slots__ = ("jobs", "size", "unfinished")
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        #: How many threads there are.
+        self.size = 0
+        #: How many calls are waiting or under way.
+        self.unfinished = 0
 
 
 class ThreadPool:
     """Runs calls in OS threads while the green threads that made them wait.
 
-    :param size: how many threads there may be. They are started when needed, and stay.
+    A thread is started when a call finds none free, up to `max_threads`; further calls wait in
+    line. Green threads of any OS thread may use the pool, and so may OS threads without any.
+
+    :param max_threads: how many threads there may be.
+    :param idle_seconds: a thread that has had nothing to do for so long ends. None: it stays.
+    :param min_threads: how many stay all the same, once they were started.
+    :param name: the threads are called this, with a number.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(
+        self,
+        max_threads: int = 20,
+        idle_seconds: float | None = None,
+        *,
+        min_threads: int = 0,
+        name: str = "pool_thread",
+    ) -> None:
+        if max_threads < 1:
+            raise ValueError(f"a pool needs a thread at least, not {max_threads}")
+        self.max_threads = max_threads
+        self.min_threads = min_threads
+        self.idle_seconds = idle_seconds
+        self.name = name
+        #: The threads that run, oldest first.
+        self.threads: list[Worker] = []
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        _pools.append(ref(self, _pools.remove))
 
     def _reset(self) -> None:
         # Also what a forked child begins with: the threads exist in the parent only.
-        self._lock = allocate_lock()
-        self._jobs: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
-        self._threads = 0
-        self._unfinished = 0
+        #
+        # Reentrant, as a call may be made by a signal handler or a finalizer at any point.
+        self._lock = RLock()
+        self._crew = _Crew()
+        self.threads.clear()
+        self._idents: set[int] = set()
+        self._started = 0
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return ``function(*args, **kwargs)``, or raise what it raises.
+    def execute(self, meth: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Return ``meth(*args, **kwargs)``, called in a thread of the pool.
 
-        A green thread that is interrupted while it waits (a `Timeout`, a kill) does not stop the
-        call; its result is dropped.
+        What it raises is raised here, with its traceback. A green thread that is interrupted while
+        it waits (a `Timeout`, a kill) does not stop the call: its result is dropped. If it has not
+        begun, it never does. In one of the pool's own threads the call is made on the spot.
         """
+        if get_ident() in self._idents:
+            return meth(*args, **kwargs)
         done = Event()
-        with self._lock:
-            self._unfinished += 1
-            start = self._unfinished > self._threads < self.size
-            if start:
-                self._threads += 1
-        self._jobs.put((done, function, args, kwargs))
-        if start:
-            try:
-                start_new_thread(self._work, (self._jobs,))
-            except RuntimeError:
-                with self._lock:
-                    self._threads -= 1
-                    alone = self._threads == 0
-                if alone:
-                    raise
-        return done.wait()
+        job: _Job = [done, meth, args, kwargs]
+        try:
+            self._enqueue(job)
+            return done.wait()
+        finally:
+            # Whatever happened, nobody waits any more. What an exception's traceback refers to
+            # must not refer back to the exception.
+            job.clear()
+            del done
 
-    def _work(self, jobs: SimpleQueue[tuple[Any, ...]]) -> None:
+    def start(self, threads: int) -> None:
+        """Start threads until there are so many; never more than `max_threads`."""
         while True:
-            done, function, args, kwargs = jobs.get()
-            try:
-                result, error = function(*args, **kwargs), None
-            except BaseException as caught:
-                result, error = None, caught
             with self._lock:
-                self._unfinished -= 1
-            if error is None:
+                crew = self._crew
+                if crew.size >= min(threads, self.max_threads):
+                    return
+                crew.size += 1
+            self._start_thread(crew)
+
+    def resize(self, max_threads: int) -> None:
+        """Change how many threads there may be. Those too many end when they are idle."""
+        if max_threads < 1:
+            raise ValueError(f"a pool needs a thread at least, not {max_threads}")
+        with self._lock:
+            self.max_threads = max_threads
+            crew = self._crew
+            missing = min(crew.unfinished, max_threads) - crew.size
+            leaving = crew.size - max_threads
+        if missing > 0:
+            self.start(crew.size + missing)
+        for _ in range(leaving):
+            # A call that does nothing, after which its thread looks whether it is one too many.
+            self._put(crew, [None, _nothing, (), {}])
+
+    def busy(self) -> int:
+        """Return how many calls are waiting or under way."""
+        return self._crew.unfinished
+
+    def killall(self) -> None:
+        """End the threads, after the calls that were made before; returns when they have ended.
+
+        It does not wait for a thread whose call nobody waits for, since that may never end; the
+        thread ends after the call. The pool may be used again: it starts new threads.
+        """
+        for worker in self._dismiss():
+            # It ends after this very call, if it is the caller's own; and an empty job is one that
+            # nobody waits for.
+            if worker.ident != get_ident():
+                while not worker.ended.ready() and worker.job != []:
+                    worker.ended.wait(_LOOK_AGAIN)
+
+    def _dismiss(self) -> list[Worker]:
+        """Tell the threads to end after the calls that were made before; return them."""
+        with self._lock:
+            crew, self._crew = self._crew, _Crew()
+            self._started = 0
+            workers = self.threads[:]
+            self.threads.clear()
+            for _ in range(crew.size):
+                crew.jobs.put(None)
+        return workers
+
+    def __enter__(self) -> ThreadPool:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.killall()
+
+    def _enqueue(self, job: _Job) -> None:
+        """Have a call made; start a thread for it if there may be one more."""
+        with self._lock:
+            crew = self._crew
+            start = crew.unfinished >= crew.size < self.max_threads
+            if start:
+                crew.size += 1
+            self._put(crew, job)
+        if start:
+            self._start_thread(crew)
+
+    def _put(self, crew: _Crew, job: _Job) -> None:
+        with self._lock:
+            crew.unfinished += 1
+            crew.jobs.put(job)
+
+    def _start_thread(self, crew: _Crew) -> None:
+        """Start a thread that has been counted already."""
+        with self._lock:
+            worker = Worker(f"{self.name}_{self._started}")
+            self._started += 1
+            if crew is self._crew:
+                self.threads.append(worker)
+        try:
+            start_new_thread(self._work, (crew, worker))
+        except RuntimeError:
+            # The system has no thread to give. Those that there are do the work.
+            with self._lock:
+                crew.size -= 1
+                alone = crew.size == 0
+            self._forget(worker)
+            if alone:
+                raise
+
+    def _work(self, crew: _Crew, worker: Worker) -> None:
+        worker.ident = ident = get_ident()
+        self._idents.add(ident)
+        try:
+            self._begin(worker)
+            while (job := self._next(crew)) is not None:
+                worker.job = job
+                self._run(crew, job)
+                worker.job = None
+                # Nothing of the last call outlives it while the thread waits for the next one.
+                del job
+        finally:
+            self._forget(worker)
+            self._idents.discard(ident)
+            self._end()
+            worker.ended.send()
+
+    def _next(self, crew: _Crew) -> _Job | None:
+        """Return the next call, None when the thread is to end."""
+        while True:
+            if crew.size <= self.max_threads:
+                try:
+                    idle = self.idle_seconds
+                    return crew.jobs.get(True, idle) if idle is not None else crew.jobs.get()
+                except Empty:
+                    pass
+            with self._lock:
+                # Not if a call is on its way that counts on this thread.
+                surplus = crew.size > self.max_threads
+                spare = crew.unfinished < crew.size and crew.size > self.min_threads
+                if (surplus and crew.size > 1) or (spare and self._crew is crew):
+                    crew.size -= 1
+                    return None
+
+    def _run(self, crew: _Crew, job: _Job) -> None:
+        done = function = args = kwargs = result = error = None
+        try:
+            try:
+                done, function, args, kwargs = job
+            except ValueError:
+                # Nobody waits for it any more.
+                pass
+            else:
+                result = function(*args, **kwargs)
+        except BaseException as caught:
+            # Without this frame, which says nothing to the caller.
+            traceback = caught.__traceback__
+            error = caught.with_traceback(traceback.tb_next if traceback else None)
+            del traceback
+            self._failed(error)
+        with self._lock:
+            crew.unfinished -= 1
+        try:
+            if done is None:
+                pass
+            elif error is None:
                 done.send(result)
             else:
                 done.send(exc=error)
-            # Nothing of the last call outlives it while the thread waits for the next one.
+        finally:
+            # The frames of the call lead back to this one for as long as its exception lives.
+            job.clear()
             del done, function, args, kwargs, result, error
+
+    def _forget(self, worker: Worker) -> None:
+        with self._lock:
+            if worker in self.threads:
+                self.threads.remove(worker)
+
+    def _begin(self, worker: Worker) -> None:
+        """For subclasses: a thread begins."""
+
+    def _end(self) -> None:
+        """For subclasses: a thread ends."""
+
+    def _failed(self, error: BaseException) -> None:
+        """For subclasses: a call has raised `error`."""
+
+
+def _nothing() -> None:
+    pass
+
+
+def all_pools() -> list[ThreadPool]:
+    """Return all pools there are."""
+    return [pool for found in [*_pools] if (pool := found()) is not None]
+
+
+def _after_fork_in_child() -> None:
+    for pool in all_pools():
+        pool._reset()
+
+
+#: All pools there are.
+_pools: list[ref[ThreadPool]] = []
+
+#: Seconds after which `killall` looks whether somebody still waits for a call.
+_LOOK_AGAIN = 0.05
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -70,16 +70,27 @@ class Pool:
     def get(self) -> Any:
         """Return an item, waiting for one if all are lent out. What `create` raises is raised."""
         if self.channel.qsize():
-            return self.channel.get_nowait()
-        if self.current_size < self.max_size:
+            item = self.channel.get_nowait()
+        elif self.current_size < self.max_size:
             # It counts from now on: `create` may let others run.
             self.current_size += 1
-            try:
-                return self.create()
-            except BaseException:
-                self.current_size -= 1
-                raise
-        return self.channel.get()
+            item = _PLACE
+        else:
+            item = self.channel.get()
+        if item is not _PLACE:
+            return item
+        try:
+            return self.create()
+        except BaseException:
+            self._leave_place()
+            raise
+
+    def _leave_place(self) -> None:
+        """Give up the place of an item that is lost: who waits may make another."""
+        if self.channel.getting() > 0:
+            self.channel.put(_PLACE)
+        else:
+            self.current_size -= 1
 
     @contextmanager
     def item(self) -> Iterator[Any]:
@@ -115,6 +126,10 @@ class Pool:
     def create(self) -> Any:
         """Make an item. Subclasses define this, or the constructor is given a function."""
         raise NotImplementedError("define create() in a subclass, or pass it to the pool")
+
+
+#: In the channel: no item, but the right to make one.
+_PLACE = object()
 
 
 class Token:

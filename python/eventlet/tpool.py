@@ -1,119 +1,164 @@
 """Calls that block, in OS threads.
 
 `execute` runs a function in a pool of OS threads while the green thread that asked for it waits;
-`Proxy` does so for every method of an object.
+`Proxy` does so for every method of an object. Both use one pool for the whole process. `ThreadPool`
+makes others, which grow and shrink, and `Executor` puts one behind the interface of
+`concurrent.futures`.
+
+A function that runs in such a thread is not in a green thread: what it waits for blocks its OS
+thread and nothing else. It may use Eventlet's primitives to talk to green threads.
 """
 
 from __future__ import annotations
 
+import atexit
 import copy
 import os
+import sys
 import threading
 import traceback
-from _queue import SimpleQueue
+import warnings
+from _imp import lock_held
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eventlet._os_threads import allocate_lock, get_ident, start_new_thread
-from eventlet.event import Event
+from eventlet import _os_threads
+from eventlet._os_threads import Worker, get_ident
+from eventlet.timeout import Timeout
 
-__all__ = ["Proxy", "execute", "killall", "set_num_threads"]
+if TYPE_CHECKING:
+    from eventlet._executor import Executor
+
+__all__ = ["Executor", "Proxy", "ThreadPool", "execute", "killall", "set_num_threads"]
 
 #: Whether exceptions that a call raises are kept from stderr; they are raised in the caller in any
 #: case.
 QUIET = True
 
-EXC_CLASSES = (Exception,)
+EXC_CLASSES = (Exception, Timeout)
 SYS_EXCS = (GeneratorExit, KeyboardInterrupt, SystemExit)
 
+
+class ThreadPool(_os_threads.ThreadPool):
+    """OS threads of one's own, for calls that should not compete with those of `execute`.
+
+    A thread is started when a call finds none free, up to `max_threads`; further calls wait in
+    line. Green threads of any OS thread may use the pool, and so may OS threads without any. Used
+    in a ``with`` statement, it ends its threads at the end.
+
+    :param max_threads: how many threads there may be.
+    :param idle_seconds: a thread that has had nothing to do for so long ends. None: it stays.
+    :param min_threads: how many stay all the same, once they were started.
+    :param name: the threads are called this, with a number.
+    """
+
+    def __init__(
+        self,
+        max_threads: int = 20,
+        idle_seconds: float | None = 60.0,
+        *,
+        min_threads: int = 0,
+        name: str = "tpool_thread",
+    ) -> None:
+        super().__init__(max_threads, idle_seconds, min_threads=min_threads, name=name)
+
+    def _begin(self, worker: Worker) -> None:
+        # What threading.Thread does for the threads that it starts.
+        threading.current_thread().name = worker.name
+        if (trace := threading.gettrace()) is not None:
+            sys.settrace(trace)
+        if (profile := threading.getprofile()) is not None:
+            sys.setprofile(profile)
+
+    def _end(self) -> None:
+        # Before Python 3.12, `threading` remembers the stand-in for ever.
+        active: dict[int, Any] = getattr(threading, "_active", {})
+        active.pop(get_ident(), None)
+
+    def _failed(self, error: BaseException) -> None:
+        if not QUIET:
+            traceback.print_exception(type(error), error, error.__traceback__)
+
+
 _nthreads = int(os.environ.get("EVENTLET_THREADPOOL_SIZE") or 20)
-_threads: list[int] = []
-_jobs: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
-_lock = allocate_lock()
-_ended: list[Event] = []
-_workers: set[int] = set()
+_pool = ThreadPool(idle_seconds=None)
+#: The threads that run now.
+_threads = _pool.threads
+_warned = False
 
 
 def setup() -> None:
-    """Start the threads, if they do not run. `execute` does this by itself."""
-    with _lock:
-        while len(_threads) < _nthreads:
-            number = len(_threads)
-            ended = Event()
-            _threads.append(number)
-            _ended.append(ended)
-            start_new_thread(_work, (_jobs, f"tpool_thread_{number}", ended))
+    """Start the threads, if they do not run. `execute` does this by itself.
+
+    :raises AssertionError: if the number of threads is negative.
+    """
+    global _warned
+    if _nthreads < 0:
+        raise AssertionError(f"there cannot be {_nthreads} threads in tpool")
+    if _nthreads > 0:
+        _pool.max_threads = _nthreads
+        _pool.start(_nthreads)
+    elif not _warned:
+        _warned = True
+        warnings.warn(
+            "Zero threads in tpool: every call of tpool.execute blocks the thread that makes it. "
+            "Is that what EVENTLET_THREADPOOL_SIZE should say?",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
-def _work(jobs: SimpleQueue[tuple[Any, ...] | None], name: str, ended: Any) -> None:
-    threading.current_thread().name = name
-    _workers.add(get_ident())
-    try:
-        while (job := jobs.get()) is not None:
-            done, function, args, kwargs = job
-            try:
-                result, error = function(*args, **kwargs), None
-            except BaseException as caught:
-                result, error = None, caught
-                if not QUIET:
-                    traceback.print_exc()
-            if error is None:
-                done.send(result)
-            else:
-                done.send(exc=error)
-            # Nothing of the last call outlives it while the thread waits for the next one.
-            del job, done, function, args, kwargs, result, error
-    finally:
-        _workers.discard(get_ident())
-        ended.send()
-
-
-def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def execute(meth: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Return ``meth(*args, **kwargs)``, called in an OS thread; other green threads run meanwhile.
 
-    What it raises is raised here. A green thread that is interrupted while it waits does not stop
-    the call. In one of the pool's own threads, or if `set_num_threads` has set 0, the call is made
-    on the spot.
+    What it raises is raised here, with its traceback. A green thread that is interrupted while it
+    waits (a `Timeout`, a kill) does not stop the call: its result is dropped. If it has not begun,
+    it never does. In one of the pool's own threads, inside of the import system, or if
+    `set_num_threads` has set 0, the call is made on the spot.
     """
-    if _nthreads == 0 or get_ident() in _workers:
-        return meth(*args, **kwargs)
-    if len(_threads) < _nthreads:
+    if len(_threads) < _nthreads or _nthreads <= 0:
         setup()
-    done = Event()
-    _jobs.put((done, meth, args, kwargs))
-    return done.wait()
+        if _nthreads == 0:
+            return meth(*args, **kwargs)
+    if lock_held():
+        return meth(*args, **kwargs)
+    return _pool.execute(meth, *args, **kwargs)
 
 
 def set_num_threads(nthreads: int) -> None:
-    """Set how many threads there are; 20 by default. It counts from the next start of the pool."""
+    """Set how many threads `execute` uses; 20 by default, or ``EVENTLET_THREADPOOL_SIZE``.
+
+    More of them start with the next call; a smaller number counts once the threads have been
+    ended by `killall`. With 0, every call is made on the spot and blocks.
+    """
     global _nthreads
     _nthreads = nthreads
 
 
 def killall() -> None:
-    """End the threads, after the calls that are under way. The next `execute` starts new ones."""
-    global _jobs
-    with _lock:
-        for _ in _threads:
-            _jobs.put(None)
-        ended = _ended[:]
-        _threads.clear()
-        _ended.clear()
-        _jobs = SimpleQueue()
-    for event in ended:
-        event.wait()
+    """End the threads, after the calls that were made before. The next `execute` starts new ones.
+
+    It returns when they have ended, and lets other green threads run until then. It does not wait
+    for a thread whose call nobody waits for, since that may never end. When the interpreter ends,
+    the threads of this and of all other pools are ended in the same way.
+    """
+    _pool.killall()
 
 
-def _after_fork() -> None:
-    global _jobs, _lock
-    _lock = allocate_lock()
-    _jobs = SimpleQueue()
-    _threads.clear()
-    _ended.clear()
-    _workers.clear()
+@atexit.register
+def _at_exit() -> None:
+    for pool in _os_threads.all_pools():
+        if isinstance(pool, ThreadPool):
+            pool.killall()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def __getattr__(name: str) -> Any:
+    if name == "Executor":
+        from eventlet._executor import Executor
+
+        globals()[name] = Executor
+        return Executor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def proxy_call(autowrap: tuple[type, ...], f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

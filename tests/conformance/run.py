@@ -36,6 +36,8 @@ BAD_OUTCOMES = ("failed", "error", "timeout", "crashed")
 OUTCOMES = ("passed", "skipped", *BAD_OUTCOMES)
 # A process that neither finishes nor trips its own watchdog is killed after this many seconds.
 PROCESS_LIMIT = 1800
+# Where the tests that need a database look for one.
+DATABASES = "EVENTLET_DB_TEST_AUTH"
 
 
 class Unavailable(Exception):
@@ -157,6 +159,8 @@ def environment(hub, tmp):
         if not name.startswith(("EVENTLET_", "CONFORMANCE_", "PYTEST_", "COV_"))
         and name not in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONSAFEPATH")
     }
+    if DATABASES in os.environ:
+        env[DATABASES] = os.environ[DATABASES]
     env.update(EVENTLET_TESTS="1", TMPDIR=str(tmp), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     if hub:
         env["EVENTLET_HUB"] = hub
@@ -400,6 +404,27 @@ def select(options, expected, root):
     return [(name, None if None in ids else ids) for name, ids in chosen.items()]
 
 
+@contextlib.contextmanager
+def databases(names):
+    """Give the tests that need one a database: the caller's, else a PostgreSQL of their own."""
+    if "db_pool_test.py" not in names or DATABASES in os.environ:
+        yield
+        return
+    sys.path.insert(0, str(HERE.parent))
+    from support import postgres
+
+    with contextlib.ExitStack() as stack:
+        try:
+            arguments = stack.enter_context(postgres.server())
+        except postgres.Unavailable as reason:
+            print(f"conformance: the tests skip what needs a database: {reason}")
+        else:
+            auth = {"host": arguments["host"], "user": arguments["user"]}
+            os.environ[DATABASES] = json.dumps({"psycopg2": auth})
+            stack.callback(os.environ.pop, DATABASES)
+        yield
+
+
 def parse_arguments():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     parser = argparse.ArgumentParser(
@@ -483,7 +508,8 @@ def run_all(options, expected, work):
     verdict = Verdict(expected.files, expected.known(options.hub, python))
     chosen = select(options, expected, root)
     runs = [FileRun(options, root, name, ids) for name, ids in chosen]
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+    names = [name for name, _ in chosen]
+    with databases(names), concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         # One at a time, in this thread: an interrupt then ends the test process at once.
         each = map(FileRun.run, runs) if options.jobs == 1 else pool.map(FileRun.run, runs)
         for run in each:

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 #: Lookups that may be under way at once; EVENTLET_DNS_THREADS sets another number.
-_pool = ThreadPool(max(1, int(os.environ.get("EVENTLET_DNS_THREADS") or 8)))
+_pool = ThreadPool(max(1, int(os.environ.get("EVENTLET_DNS_THREADS") or 8)), name="dns_thread")
 
 # Taken now: the names in the module may be replaced by monkey patching.
 _getaddrinfo: Callable[..., Any] = _original.getaddrinfo
@@ -61,29 +61,29 @@ def getaddrinfo(
     """As ``socket.getaddrinfo``, without blocking other green threads."""
     if _is_numeric(host):
         return _getaddrinfo(host, port, family, type, proto, flags)
-    return _pool.call(_getaddrinfo, host, port, family, type, proto, flags)
+    return _pool.execute(_getaddrinfo, host, port, family, type, proto, flags)
 
 
 def gethostbyname(hostname: Any) -> Any:
     """As ``socket.gethostbyname``, without blocking other green threads."""
     if _is_numeric(hostname):
         return _gethostbyname(hostname)
-    return _pool.call(_gethostbyname, hostname)
+    return _pool.execute(_gethostbyname, hostname)
 
 
 def gethostbyname_ex(hostname: Any) -> Any:
     """As ``socket.gethostbyname_ex``, without blocking other green threads."""
-    return _pool.call(_gethostbyname_ex, hostname)
+    return _pool.execute(_gethostbyname_ex, hostname)
 
 
 def gethostbyaddr(ip_address: Any) -> Any:
     """As ``socket.gethostbyaddr``, without blocking other green threads."""
-    return _pool.call(_gethostbyaddr, ip_address)
+    return _pool.execute(_gethostbyaddr, ip_address)
 
 
 def getnameinfo(sockaddr: Any, flags: int) -> Any:
     """As ``socket.getnameinfo``, without blocking other green threads."""
-    return _pool.call(_getnameinfo, sockaddr, flags)
+    return _pool.execute(_getnameinfo, sockaddr, flags)
 
 
 def resolve_address(address: tuple[Any, ...], family: int) -> tuple[Any, ...]:

@@ -92,6 +92,8 @@ pub struct Hub {
     running: AtomicBool,
     /// Whether it is `greenlet` that runs the loop, and so cannot have ended.
     alive: AtomicBool,
+    /// Whether it sleeps in its poll, or is about to: nobody of its thread holds anybody up then.
+    asleep: AtomicBool,
     /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
     lent: AtomicBool,
     stopping: AtomicBool,
@@ -131,6 +133,7 @@ impl Hub {
                 backend,
                 running: AtomicBool::new(false),
                 alive: AtomicBool::new(false),
+                asleep: AtomicBool::new(false),
                 lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),

@@ -363,6 +363,24 @@ impl Hub {
         Ok(stats)
     }
 
+    /// For a watchdog in another thread: a number that changes with whoever runs, and whether the hub
+    /// sleeps, so that nobody does.
+    fn _progress(&self) -> (u64, bool) {
+        let counters = &self.counters;
+        let steps = counters.turns.get().wrapping_add(counters.switches.get());
+        (steps, self.asleep.load(Ordering::Relaxed))
+    }
+
+    /// The green threads that wait on this hub, in no particular order. For debugging.
+    fn _parked(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.scheduler.with(py, |s| {
+            let parked = s.parks.greenlets();
+            parked
+                .map(|greenlet| greenlet.object().clone_ref(py))
+                .collect()
+        })
+    }
+
     /// In a forked child: makes a new poller and registers again whoever waits.
     fn after_fork_in_child(&self, py: Python<'_>) -> PyResult<()> {
         let failed = |error: std::io::Error| errors::io_error(py, &error);

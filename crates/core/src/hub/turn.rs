@@ -108,7 +108,9 @@ impl Hub {
             let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
                 return Ok(());
             };
+            this.asleep.store(true, Ordering::Relaxed);
             let result = py.detach(|| poller.wait(&mut events, timeout));
+            this.asleep.store(false, Ordering::Relaxed);
             this.io.with(py, |io| io.poller = Some(poller));
             result
         } else {
