@@ -192,7 +192,7 @@ class SocketConsole(greenlet.greenlet):
         _current.set(console)
         _streams.install(console)
         try:
-            console.interact()
+            console.interact(exitmsg="")
         except SystemExit:
             # exit() at the prompt is meant for the prompt.
             pass
