@@ -271,7 +271,6 @@ def test_many_interrupted_calls_leave_the_pool_sound():
         for gate in gates:
             with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.0001):
                 pool.execute(gate.wait, LONG)
-        assert pool.busy() == len(gates)
         for gate in gates:
             gate.set()
         assert [pool.execute(int, "7") for _ in range(10)] == [7] * 10
@@ -302,11 +301,11 @@ with eventlet.Timeout(0.01, False):
 def test_the_program_ends_after_calls_that_are_waited_for(run_python):
     done = run_python(
         """
-import threading, time, eventlet
+import os, time, eventlet
 from eventlet import tpool
 def slow():
     time.sleep(0.1)
-    print("done")
+    os.write(1, b"done\\n")
 eventlet.spawn(tpool.execute, slow)
 tpool.Executor().submit(slow)
 eventlet.sleep(0.01)
