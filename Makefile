@@ -46,8 +46,9 @@ conformance: $(VENV)/.installed ## Run Eventlet's own tests, downloaded (ARGS: s
 bench: $(VENV)/.installed ## Measure against other libraries (ARGS: see bench/run.py --help)
 	$(bin)/python bench/run.py $(ARGS)
 
-soak: $(VENV)/.installed ## Load a server for ten minutes and watch for leaks
+soak: $(VENV)/.installed ## Load a server, then all primitives, for ten minutes each
 	$(bin)/python tests/soak/soak.py $(or $(ARGS),--minutes 10)
+	$(bin)/python tests/soak/stress.py $(or $(ARGS),--minutes 10)
 
 lint: lint-rust lint-python lint-types lint-deps ## Check format, lints, types, stubs, licences
 

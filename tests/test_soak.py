@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SOAK = Path(__file__).parent / "soak" / "soak.py"
+STRESS = SOAK.with_name("stress.py")
 
 
 # Seeds that between them do every operation many times over.
@@ -42,3 +43,56 @@ runpy.run_path({str(SOAK)!r}, run_name="__main__")
     assert "LEFT open files" in done.stdout
     assert "LEFT live green threads" in done.stdout
     assert "LEFT timers" in done.stdout
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_short_stress_balances(seed: int) -> None:
+    command = [sys.executable, str(STRESS), "--seconds", "4", "--seed", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"stress: passed (seed {seed})" in done.stdout
+
+
+SABOTAGE = {
+    "an item that is lost": (
+        "stress.Worker.take_item = lambda self: self.put.append(('lost', self.steps))",
+        1,
+        "were put and never taken",
+    ),
+    "a place that is not given back": (
+        "stress.Worker.use_place = lambda self: self.shared.places[0].acquire(blocking=False)",
+        1,
+        "is <Semaphore",
+    ),
+    "a lock that does not lock": (
+        "stress.Lock = lambda: stress.Semaphore(2)",
+        1,
+        "2 hold lock",
+    ),
+    "a wake-up that does not come": (
+        "stress.Worker.interrupted = lambda self, operation, name: stress.eventlet.Event().wait()",
+        3,
+        "STUCK",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SABOTAGE)
+def test_the_stress_finds(what: str) -> None:
+    """The checks themselves: what goes wrong must fail the run."""
+    code, status, message = SABOTAGE[what]
+    program = f"""
+import sys
+sys.path.insert(0, {str(STRESS.parent)!r})
+import stress
+stress.STUCK = 2
+{code}
+sys.argv = ["stress.py", "--seconds", "1.5", "--seed", "1", "--no-forks", "--plain", "0"]
+sys.exit(stress.main())
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert message in done.stdout
+    if status == 3:
+        assert "in <lambda>" in done.stderr, "it shows where everybody waits"

@@ -1,11 +1,16 @@
 """Calls in OS threads."""
 
+import asyncio
+import concurrent.futures
+import copy
+import gc
 import threading
+import weakref
 
 import pytest
 
 import eventlet
-from eventlet import tpool
+from eventlet import queue, tpool
 from eventlet._os_threads import ThreadPool
 
 LONG = 20
@@ -193,12 +198,379 @@ print(got)
     assert result.stdout == "['event', 'item', 'joined']\n"
 
 
+# What threads see, and what is left of a call
+
+
+def test_the_traceback_leads_to_the_function():
+    def inner():
+        raise ValueError("deep")
+
+    with pytest.raises(ValueError) as caught:
+        tpool.execute(inner)
+    names = [entry.name for entry in caught.traceback]
+    assert names[0] == "test_the_traceback_leads_to_the_function"
+    assert names[-1] == "inner"
+    assert "_run" not in names
+
+
+def test_keywords_of_any_name():
+    kwargs = {"meth": 1, "self": 2, "function": 3}
+    assert tpool.execute(lambda **kw: kw, **kwargs) == kwargs
+
+
+def test_threads_are_shown_and_named():
+    tpool.execute(int)
+    assert len(tpool._threads) == tpool._nthreads
+    worker = tpool._threads[0]
+    assert (worker.name, worker.daemon, worker.is_alive()) == ("tpool_thread_0", True, True)
+    assert "tpool_thread_0 alive" in repr(worker)
+    tpool.killall()
+    worker.join()
+    assert not worker.is_alive()
+
+
+def test_no_stand_in_is_left_in_threading():
+    idents = [tpool.execute(lambda: threading.current_thread().ident) for _ in range(5)]
+    tpool.killall()
+    assert not {*idents} & {thread.ident for thread in threading.enumerate()}
+
+
+def test_trace_functions_are_inherited():
+    seen = []
+    threading.settrace(lambda frame, event, arg: seen.append(frame.f_code.co_name))
+    try:
+        tpool.execute(int)
+        tpool.execute(lambda: None)
+    finally:
+        threading.settrace(None)
+        tpool.killall()
+    assert "<lambda>" in seen
+
+
+def test_a_call_that_nobody_waits_for_is_not_begun():
+    made = []
+    gate = threading.Event()
+    with tpool.ThreadPool(1) as pool:
+        first = eventlet.spawn(pool.execute, gate.wait, LONG)
+        eventlet.sleep(0)
+        second = eventlet.spawn(pool.execute, made.append, "second")
+        third = eventlet.spawn(pool.execute, made.append, "third")
+        eventlet.sleep(0)
+        assert pool.busy() == 3
+        second.kill()
+        gate.set()
+        first.wait()
+        third.wait()
+        assert made == ["third"]
+    assert pool.busy() == 0
+
+
+def test_many_interrupted_calls_leave_the_pool_sound():
+    gates = [threading.Event() for _ in range(50)]
+    with tpool.ThreadPool(3) as pool:
+        for gate in gates:
+            with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.0001):
+                pool.execute(gate.wait, LONG)
+        for gate in gates:
+            gate.set()
+        assert [pool.execute(int, "7") for _ in range(10)] == [7] * 10
+        assert len(pool.threads) == 3
+    assert not pool.threads
+
+
+def test_killall_does_not_wait_for_what_nobody_waits_for():
+    gate = threading.Event()
+    with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.01):
+        tpool.execute(gate.wait, LONG)
+    tpool.killall()
+    assert tpool.execute(int, "7") == 7
+    gate.set()
+
+
+def test_the_program_ends_though_a_call_does_not(run_python):
+    run_python(
+        """
+import threading, eventlet
+from eventlet import tpool
+with eventlet.Timeout(0.01, False):
+    tpool.execute(threading.Event().wait)
+"""
+    )
+
+
+def test_the_program_ends_after_calls_that_are_waited_for(run_python):
+    done = run_python(
+        """
+import os, time, eventlet
+from eventlet import tpool
+def slow():
+    time.sleep(0.1)
+    os.write(1, b"done\\n")
+eventlet.spawn(tpool.execute, slow)
+tpool.Executor().submit(slow)
+eventlet.sleep(0.01)
+"""
+    )
+    assert done.stdout == "done\ndone\n"
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "3"])
+def test_the_number_of_threads_from_the_environment(run_python, number):
+    run_python(
+        f"""
+import threading, warnings
+from eventlet import tpool
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    try:
+        where = tpool.execute(threading.get_ident)
+    except AssertionError:
+        assert {number} < 0
+    else:
+        assert (where == threading.get_ident()) == ({number} == 0)
+        assert len(tpool._threads) == {number}
+assert [str(each.message)[:12] for each in caught] == (["Zero threads"] if {number} == 0 else [])
+""",
+        env={"EVENTLET_THREADPOOL_SIZE": number},
+    )
+
+
+def test_from_several_os_threads_with_hubs():
+    results = []
+
+    def run(number):
+        calls = [eventlet.spawn(tpool.execute, lambda n: n, number * 100 + n) for n in range(50)]
+        results.extend(call.wait() for call in calls)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        eventlet.sleep(0.001)
+    assert sorted(results) == sorted(number * 100 + n for number in range(4) for n in range(50))
+
+
+def test_primitives_connect_both_worlds():
+    items = queue.Queue()
+    event = eventlet.Event()
+
+    def work():
+        # An OS thread that waits for a green thread, and sends to one.
+        items.put(event.wait())
+
+    call = eventlet.spawn(tpool.execute, work)
+    eventlet.sleep(0.01)
+    event.send("hello")
+    assert items.get() == "hello"
+    call.wait()
+
+
+# Proxies
+
+
+def test_proxy_in_a_with_statement_and_copied():
+    lock = threading.Lock()
+    with tpool.Proxy(lock):
+        assert lock.locked()
+    proxy = tpool.Proxy([[1], [2]])
+    shallow, deep = copy.copy(proxy), copy.deepcopy(proxy)
+    assert shallow == deep == [[1], [2]]
+    assert shallow[0] is proxy[0]
+    assert deep[0] is not proxy[0]
+
+
+def test_proxy_of_functions_and_iterators():
+    def numbers():
+        yield threading.get_ident()
+        yield threading.get_ident()
+
+    proxy = tpool.Proxy(numbers, autowrap_names=("__call__",))
+    assert threading.get_ident() not in [*proxy()]
+    with pytest.raises(StopIteration):
+        next(tpool.Proxy(iter([])))
+
+
+def test_proxy_raises_what_is_raised():
+    proxy = tpool.Proxy([])
+    with pytest.raises(IndexError):
+        _ = proxy[0]
+    with pytest.raises(AttributeError):
+        _ = proxy.nothing
+    with pytest.raises(TypeError):
+        hash(proxy)
+
+
+# Pools of one's own
+
+
 def test_thread_pools_start_threads_when_they_are_needed():
     pool = ThreadPool(2)
     gate = threading.Event()
     assert pool.execute(int) == 0
+    assert pool.execute(int) == 0
+    assert len(pool.threads) == 1
     calls = [eventlet.spawn(pool.execute, gate.wait, LONG) for _ in range(5)]
     eventlet.sleep(0.01)
     assert len(pool.threads) == 2
     gate.set()
     assert all(call.wait() for call in calls)
+    pool.killall()
+
+
+def test_thread_pools_shrink_when_idle():
+    gate = threading.Event()
+    pool = tpool.ThreadPool(5, idle_seconds=0.02, min_threads=1, name="mine")
+    calls = [eventlet.spawn(pool.execute, gate.wait, LONG) for _ in range(5)]
+    eventlet.sleep(0)
+    assert sorted(worker.name for worker in pool.threads) == [f"mine_{n}" for n in range(5)]
+    gate.set()
+    assert all(call.wait() for call in calls)
+    while len(pool.threads) > 1:
+        eventlet.sleep(0.005)
+    assert pool.execute(int, "7") == 7
+    pool.killall()
+    assert pool.threads == []
+
+
+def test_calls_that_come_while_threads_leave():
+    with tpool.ThreadPool(3, idle_seconds=0.0001) as pool:
+        for number in range(500):
+            assert pool.execute(int, number) == number
+            if number % 7 == 0:
+                eventlet.sleep(0.0002)
+
+
+def test_resize():
+    gate = threading.Event()
+    with tpool.ThreadPool(1) as pool:
+        calls = [eventlet.spawn(pool.execute, gate.wait, LONG) for _ in range(6)]
+        eventlet.sleep(0)
+        assert len(pool.threads) == 1
+        pool.resize(4)
+        assert len(pool.threads) == 4
+        pool.resize(2)
+        gate.set()
+        assert all(call.wait() for call in calls)
+        while len(pool.threads) > 2:
+            eventlet.sleep(0.001)
+        assert pool.execute(int, "7") == 7
+    with pytest.raises(ValueError):
+        pool.resize(0)
+    with pytest.raises(ValueError):
+        tpool.ThreadPool(0)
+
+
+def test_a_call_within_a_call():
+    with tpool.ThreadPool(1) as one, tpool.ThreadPool(1) as two:
+        # In the same pool it is made on the spot, in another by another thread.
+        assert one.execute(lambda: one.execute(threading.get_ident) == threading.get_ident())
+        assert one.execute(lambda: two.execute(threading.get_ident) != threading.get_ident())
+
+
+def test_killall_within_a_call():
+    pool = tpool.ThreadPool(2)
+    pool.execute(pool.killall)
+    assert pool.execute(int, "7") == 7
+    pool.killall()
+
+
+def test_pools_are_freed():
+    pool = tpool.ThreadPool(2)
+    pool.execute(int)
+    pool.killall()
+    gone = weakref.ref(pool)
+    del pool
+    while gone() is not None:
+        gc.collect()
+        eventlet.sleep(0)
+
+
+# Executors
+
+
+@pytest.fixture
+def executor():
+    with tpool.Executor(3) as executor:
+        yield executor
+
+
+def test_executor(executor):
+    assert isinstance(executor, concurrent.futures.Executor)
+    future = executor.submit(lambda a, b: (a, b, threading.get_ident()), 1, b=2)
+    assert isinstance(future, concurrent.futures.Future)
+    assert future.result()[:2] == (1, 2)
+    assert future.result()[2] != threading.get_ident()
+    assert future.done()
+    assert future.exception() is None
+
+
+def test_executor_lets_others_run(executor):
+    gate = threading.Event()
+    future = executor.submit(gate.wait, LONG)
+    waiters = [eventlet.spawn(future.result) for _ in range(3)]
+    eventlet.sleep(0.01)
+    assert not any(waiter.dead for waiter in waiters)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.result(0.001)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.exception(0)
+    gate.set()
+    assert [waiter.wait() for waiter in waiters] == [True] * 3
+
+
+def test_executor_raises(executor):
+    future = executor.submit(int, "x")
+    with pytest.raises(ValueError):
+        future.result()
+    assert isinstance(future.exception(), ValueError)
+
+
+def test_executor_map(executor):
+    assert list(executor.map(lambda n: n * n, range(20))) == [n * n for n in range(20)]
+
+
+def test_executor_futures_can_be_cancelled():
+    gate = threading.Event()
+    with tpool.Executor(1) as executor:
+        first, second = executor.submit(gate.wait, LONG), executor.submit(int)
+        while not first.running():
+            eventlet.sleep(0)
+        assert second.cancel()
+        assert not first.cancel()
+        with pytest.raises(concurrent.futures.CancelledError):
+            second.result()
+        gate.set()
+        assert first.result()
+
+
+def test_executor_shutdown():
+    executor = tpool.Executor(1)
+    gate = threading.Event()
+    first, second = executor.submit(gate.wait, LONG), executor.submit(int)
+    while not first.running():
+        eventlet.sleep(0)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert second.cancelled()
+    with pytest.raises(RuntimeError):
+        executor.submit(int)
+    waiting = eventlet.spawn(executor.shutdown)
+    eventlet.sleep(0.01)
+    assert not waiting.dead
+    gate.set()
+    waiting.wait()
+    assert first.result()
+
+
+def test_executor_with_the_functions_of_concurrent_futures(executor):
+    futures = [executor.submit(int, n) for n in range(5)]
+    done, _ = concurrent.futures.wait(futures)
+    assert sorted(future.result() for future in done) == [0, 1, 2, 3, 4]
+    assert {future.result() for future in concurrent.futures.as_completed(futures)} == {*range(5)}
+
+
+def test_executor_for_asyncio(executor):
+    async def main():
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(executor, int, "7")
+
+    assert asyncio.run(main()) == 7

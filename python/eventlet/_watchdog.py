@@ -103,7 +103,7 @@ def watch(
     _restart()
 
 
-def unwatch(hub: Hub) -> None:
+def unwatch() -> None:
     """Watch the hub of the calling OS thread no longer."""
     with _lock:
         _watched.pop(get_ident(), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import linecache
 import os
 import re
@@ -146,9 +147,10 @@ def format_hub_timers() -> str:
 
 def _with_stack(entry: Any, wanted: bool) -> list[str]:
     """Return the lines for a listener or timer."""
-    lines = [_shown(entry)]
+    lines = _shown(entry).splitlines()
     waiting = getattr(entry, "greenlet", None)
-    if wanted and isinstance(waiting, greenlet.greenlet):
+    # A record that shows where it was made needs no more.
+    if wanted and len(lines) == 1 and isinstance(waiting, greenlet.greenlet):
         lines += _indented(_stack_of(waiting))
     return lines
 
@@ -182,8 +184,10 @@ def format_greenthreads() -> str:
     current = greenlet.getcurrent()
     found = [thing for thing in gc.get_objects() if isinstance(thing, greenlet.greenlet)]
     hubs = {id(thing.parent) for thing in found if isinstance(thing, _core.GreenThreadBase)}
-    hub = get_hub()
-    parked = {id(waiting) for waiting in hub._parked()}
+    hub: Any = get_hub()
+    # A hub that is written in Python has a native one behind it.
+    native = hub if isinstance(hub, _core.Hub) else getattr(hub, "_native", None)
+    parked = set() if native is None else {id(waiting) for waiting in native._parked()}
     frames = sys._current_frames()
     lines = []
     for thing in found:
@@ -250,9 +254,12 @@ def hub_listener_stacks(state: bool = False) -> None:
 def hub_timer_stacks(state: bool = False) -> None:
     """Set whether `format_hub_timers` shows the stacks of those who wait."""
     _stacks["timers"] = state
-    timers: Any = sys.modules.get("eventlet.hubs.timer")
-    if timers is not None:
-        timers._g_debug = state
+    try:
+        timers: Any = importlib.import_module("eventlet.hubs.timer")
+    except ImportError:
+        return
+    # The timers that are made from now on keep the stacks of those who made them.
+    timers._g_debug = state
 
 
 def hub_exceptions(state: bool = True) -> None:
@@ -307,7 +314,14 @@ def hub_blocking_detection(
         raise ValueError(f"the resolution is a number of seconds, not {resolution!r}")
     from eventlet import _watchdog
 
-    if state:
-        _watchdog.watch(get_hub(), resolution, report)
+    hub: Any = get_hub()
+    if not isinstance(hub, _core.Hub):
+        # Written in Python: it looks after itself, from one callback to the next.
+        hub.debug_blocking_resolution = resolution
+        hub.debug_blocking = state
+        if not state:
+            hub.block_detect_post()
+    elif state:
+        _watchdog.watch(hub, resolution, report)
     else:
-        _watchdog.unwatch(get_hub())
+        _watchdog.unwatch()
