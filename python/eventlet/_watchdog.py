@@ -76,9 +76,14 @@ class _Watched:
             return
         while self.next_report <= seconds:
             self.next_report *= 2
+        try:
+            running = _running(hub)
+        except RuntimeError:
+            # Its thread has ended, or has another hub, and the identity may be another thread's.
+            return
         self.report(
             BlockReport(
-                _running(hub),
+                running,
                 seconds,
                 "".join(traceback.format_stack(frame)),
                 self.ident,
