@@ -62,7 +62,11 @@ def pair(listener):
 
 def accept_and_shake(listener):
     conn, _ = listener.accept()
-    conn.do_handshake()
+    try:
+        conn.do_handshake()
+    except BaseException:
+        conn.close()
+        raise
     return conn
 
 
