@@ -469,27 +469,34 @@ works()
     )
 
 
-def test_a_daemon_thread_with_a_hub_does_not_disturb_the_end(program):
-    """The interpreter ends while other OS threads run their hubs, or wait in native calls."""
+def test_daemon_threads_with_hubs_do_not_disturb_the_end(program):
+    """The interpreter ends while green threads of other OS threads do all kinds of things."""
     program(
         """
 import time
-started = [threading.Event() for _ in range(3)]
-def sleeps():
-    eventlet.spawn(eventlet.sleep, 1000)
-    started[0].set()
-    eventlet.sleep(1000)
 def turns():
-    started[1].set()
     while True:
         eventlet.sleep(0)
-def blocks():
-    started[2].set()
-    eventlet.spawn(time.sleep, 1000).wait()
-for function in (sleeps, turns, blocks):
-    threading.Thread(target=function, daemon=True).start()
-for each in started:
-    assert each.wait(LONG)
+def ticks():
+    while True:
+        eventlet.sleep(0.0001)
+def naps():
+    while True:
+        time.sleep(0.0001)
+def computes():
+    while True:
+        pass
+def run(function, started):
+    def body():
+        started.set()
+        function()
+    eventlet.spawn(body).wait()
+threads = []
+sleeps = lambda: eventlet.sleep(1000)
+for function in (turns, ticks, naps, computes, sleeps, threading.Event().wait):
+    started = threading.Event()
+    threading.Thread(target=run, args=(function, started), daemon=True).start()
+    assert started.wait(LONG)
 time.sleep(0.05)
 limit.cancel()
 """
