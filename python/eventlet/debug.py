@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventlet import _core
 from eventlet.hubs import get_hub
 
-__all__ = ["hub_exceptions", "hub_prevent_multiple_readers"]
+__all__ = ["hub_exceptions", "hub_prevent_multiple_readers", "spawn_stacks"]
 
 
 def hub_exceptions(state: bool = False) -> None:
@@ -22,3 +22,11 @@ def hub_prevent_multiple_readers(state: bool = True) -> None:
     """
     _core.set_prevent_multiple_readers(state)
     get_hub().prevent_multiple_readers = state
+
+
+def spawn_stacks(state: bool = False) -> None:
+    """Set whether green threads remember where they were spawned (`GreenThread.spawn_stack`).
+
+    They do not by default: it takes longer than the spawning itself.
+    """
+    _core.set_spawn_stacks(state)

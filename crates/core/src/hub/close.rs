@@ -36,6 +36,8 @@ impl Hub {
             return Ok(());
         }
         this.closed.store(true, Ordering::Relaxed);
+        this.special.store(true, Ordering::Relaxed);
+        this.leave_host(py);
         let own = this.greenlet.take(py);
         // Dropped last, as that may run anything.
         let contents = this.take_queues(py);
@@ -107,6 +109,7 @@ impl Hub {
         {
             let call = Task::Call(switch.unbind());
             hub.get().scheduler.with(py, |s| s.push(call));
+            hub.get().nudge(py);
         }
     }
 }

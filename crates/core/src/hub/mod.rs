@@ -13,11 +13,16 @@
 //! A green thread waits by making a [`park::Park`], leaving its id with whatever will wake it, and calling
 //! [`Hub::switch_out`], which switches to the next green thread of the round or to the hub ([`wait`]).
 //!
+//! A hub that a program has written in Python has a native one for a guest, behind which it does the turns
+//! ([`guest`]). A class that derives from the native one and replaces some of its methods has those called
+//! ([`Hooks`]).
+//!
 //! The state is in cells that belong to the holder of the GIL. The rule that keeps this sound, here and in
 //! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
 //! out, the borrow ends, and only then they are called or dropped.
 
 mod close;
+mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
@@ -26,6 +31,7 @@ mod python;
 pub mod scheduler;
 pub mod timer;
 mod turn;
+mod views;
 pub mod wait;
 
 use std::cell::{Cell, RefCell};
@@ -34,10 +40,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::{Backend, Event, Poller};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
+use self::guest::Guest;
 use self::inbox::Inbox;
 use self::io::Io;
 use self::scheduler::Scheduler;
@@ -97,10 +106,42 @@ pub struct Hub {
     stopping: AtomicBool,
     closed: AtomicBool,
     debug_exceptions: AtomicBool,
+    debug_blocking: AtomicBool,
+    /// Whether waking somebody takes more than queueing them: the hub is closed, or a guest.
+    special: AtomicBool,
+    hooks: Hooks,
+    /// The class of the listeners that `add` makes, if it is not `FdListener`.
+    listener_class: GilCell<Option<Py<PyAny>>>,
+    /// The hub in Python that this one is behind.
+    guest: Option<Guest>,
+}
+
+/// What the class of a hub defines itself, instead of the native methods.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each method")]
+struct Hooks {
+    /// `add` or `remove`.
+    io: bool,
+    run: bool,
+    switch: bool,
+    wait: bool,
+}
+
+impl Hooks {
+    fn of(cls: &Bound<'_, PyType>) -> PyResult<Self> {
+        let base = Hub::type_object(cls.py());
+        let differs = |name: &str| Ok::<_, PyErr>(!cls.getattr(name)?.is(base.getattr(name)?));
+        Ok(Self {
+            io: differs("add")? || differs("remove")?,
+            run: differs("run")?,
+            switch: differs("switch")?,
+            wait: differs("wait")?,
+        })
+    }
 }
 
 impl Hub {
-    fn with_backend(backend: Option<&str>) -> PyResult<Self> {
+    fn with_backend(backend: Option<&str>, hooks: Hooks, guest: Option<Guest>) -> PyResult<Self> {
         let backend = match backend {
             None => Backend::best(),
             Some(name) => {
@@ -135,6 +176,11 @@ impl Hub {
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 debug_exceptions: AtomicBool::new(true),
+                debug_blocking: AtomicBool::new(false),
+                special: AtomicBool::new(guest.is_some()),
+                hooks,
+                listener_class: GilCell::new(None),
+                guest,
             })
         })
     }
@@ -162,6 +208,9 @@ impl Hub {
         if slf.get().closed.load(Ordering::Relaxed) {
             return Err(close::closed_error());
         }
+        if let Some(guest) = &slf.get().guest {
+            return guest.greenlet(py);
+        }
         if !slf.get().is_mine() {
             return Err(PyRuntimeError::new_err(
                 "the hub belongs to another thread, where it has not run yet",
@@ -186,8 +235,10 @@ impl Hub {
     /// Whether `greenlet` is the one that runs the loop.
     #[inline]
     pub(crate) fn is_hub_greenlet(&self, py: Python<'_>, greenlet: &Greenlet) -> bool {
-        self.greenlet
-            .with(py, |own| own.as_ref().is_some_and(|own| own.is(greenlet)))
+        let own = self
+            .greenlet
+            .with(py, |own| own.as_ref().map(|own| own.is(greenlet)));
+        own.unwrap_or_else(|| self.is_host_greenlet(py, greenlet))
     }
 
     /// Whether this hub belongs to the calling thread.
@@ -198,19 +249,42 @@ impl Hub {
 
     /// After something was queued: lets a hub of another thread, which may be asleep, look at it.
     #[inline]
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn nudge(&self, py: Python<'_>) {
         if !self.is_mine() {
             self.inbox.wake();
+        } else if self.guest.is_some() {
+            self.arm_or_report(py);
+        }
+    }
+
+    /// After something was queued by this thread: a guest has its host look at it.
+    #[inline]
+    pub(crate) fn queued(&self, py: Python<'_>) {
+        if self.guest.is_some() {
+            self.arm_or_report(py);
         }
     }
 
     /// Wakes a parked green thread, from any thread that holds the GIL.
     #[inline]
     pub(crate) fn wake(&self, py: Python<'_>, id: ParkId, wake: Wake) {
+        if self.special.load(Ordering::Relaxed) {
+            self.wake_specially(py, id, wake);
+        } else if self.is_mine() {
+            self.scheduler.with(py, |s| s.wake(id, wake));
+        } else {
+            self.inbox.send(inbox::Message::Wake(id, wake));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_specially(&self, py: Python<'_>, id: ParkId, wake: Wake) {
         if self.closed.load(Ordering::Relaxed) {
             self.hand_over(py, id, wake);
         } else if self.is_mine() {
             self.scheduler.with(py, |s| s.wake(id, wake));
+            self.arm_or_report(py);
         } else {
             self.inbox.send(inbox::Message::Wake(id, wake));
         }
@@ -263,6 +337,7 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
     let own = own.as_ref().map(Bound::get);
     if let Some(hub) = own {
         hub.release(py, fd);
+        hub.tell_host(py, fd);
     }
     inbox::broadcast_closed(own.map(|hub| &*hub.inbox), fd, generation);
 }
