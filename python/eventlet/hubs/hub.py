@@ -131,6 +131,9 @@ class BaseHub:
         #: Whether callbacks that take long are reported.
         self.debug_blocking = False
 
+    #: Whether a second listener for the same event of a descriptor is an error; None: as for others.
+    prevent_multiple_readers: bool | None = None
+
     #: What works behind the scenes, while the hub is in use.
     _native: _core.Hub | None = None
 
@@ -157,7 +160,8 @@ class BaseHub:
         listener = self.lclass(evtype, fileno, cb, tb, mark_as_closed)
         first = self.listeners[evtype].setdefault(fileno, listener)
         if first is not listener:
-            if _core.prevent_multiple_readers():
+            exclusive = self.prevent_multiple_readers
+            if _core.prevent_multiple_readers() if exclusive is None else exclusive:
                 raise RuntimeError(
                     f"Second simultaneous {evtype} on fileno {fileno} detected: {cb!r} comes after "
                     f"{first!r}. Give each its own socket, or let one of them do all the work; if "
@@ -440,6 +444,10 @@ class BaseHub:
     def get_timers_count(self) -> int:
         """Return how many timers are scheduled, those that were cancelled included."""
         return len(self.timers) + len(self.next_timers)
+
+    def stats(self) -> dict[str, int]:
+        """Return figures about what runs on this hub; see the native hubs."""
+        return {} if self._native is None else self._native.stats()
 
     def set_debug_listeners(self, value: bool) -> None:
         """Set whether listeners that are added from now on know where they come from."""

@@ -16,17 +16,18 @@
 //!
 //! The same hooks serve native hubs whose class replaces some of the methods: see [`Hooks`](super::Hooks).
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventlet_greenlet::Greenlet;
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
-use pyo3::{intern, types::PyDict};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::io::Direction;
+use super::io::{self, Direction};
 use super::park::{ParkId, Wake};
 use super::wait::{self, Parking};
 use super::{Hooks, Hub};
@@ -52,6 +53,12 @@ struct State {
     soon: bool,
     /// The deadline that the host has been asked for a turn at.
     at: Option<u64>,
+    /// The host's timer for that.
+    timer: Option<Py<PyAny>>,
+    /// Descriptors that green threads wait for by the host, and the generations of their numbers.
+    waits: Vec<(RawFd, u32)>,
+    /// The greenlet of the host's loop that has been asked; a loop that ends forgets what it was asked for.
+    asked: Option<Py<PyAny>>,
 }
 
 impl Guest {
@@ -69,7 +76,7 @@ impl Guest {
         if let Some(ensure) = host.getattr_opt(intern!(py, "ensure_greenlet"))? {
             ensure.call0()?;
         }
-        Greenlet::from_object(host.getattr(intern!(py, "greenlet"))?)
+        Greenlet::from_object(host.getattr(greenlet_name(py))?)
     }
 
     fn pump(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -82,6 +89,8 @@ impl Guest {
             .peek(|s| {
                 visit.call(&s.host)?;
                 visit.call(&s.pump)?;
+                visit.call(&s.asked)?;
+                visit.call(&s.timer)?;
                 visit.call(&s.listener)
             })
             .unwrap_or(Ok(()))
@@ -96,6 +105,7 @@ impl Hub {
     /// A native hub behind `host`.
     pub(super) fn behind<'py>(host: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let py = host.py();
+        greenlet_name(py);
         let guest = Guest {
             state: GilCell::new(State {
                 host: Some(host.clone().unbind()),
@@ -135,7 +145,7 @@ impl Hub {
         };
         guest
             .host(py)
-            .and_then(|host| host.getattr(intern!(py, "greenlet")))
+            .and_then(|host| host.getattr(greenlet_name(py)))
             .is_ok_and(|own| greenlet.is_object(&own))
     }
 
@@ -145,6 +155,7 @@ impl Hub {
     pub(super) fn switch_by_hook<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().attach(py)?;
+        slf.get().notice_restart(py)?;
         slf.get().arm(py)?;
         Self::face(slf)?.call_method0(intern!(py, "switch"))
     }
@@ -154,7 +165,7 @@ impl Hub {
     #[inline(never)]
     pub(super) fn wait_by_hook(
         slf: &Bound<'_, Self>,
-        fd: i32,
+        fd: RawFd,
         direction: Direction,
         greenlet: &Greenlet,
         parking: Parking,
@@ -184,13 +195,45 @@ impl Hub {
                 return Err(error);
             }
         };
+        slf.get().note_wait(py, fd);
         let result = Self::wait(slf, greenlet, parking);
+        slf.get().forget_wait(py, fd);
         let removed = face.call_method1(intern!(py, "remove"), (listener,));
         let (wake, _) = result?;
         removed?;
         match wake {
             Wake::Closed => Err(wait::io_closed(py)),
             wake => Ok(wake),
+        }
+    }
+
+    fn note_wait(&self, py: Python<'_>, fd: RawFd) {
+        if let Some(guest) = &self.guest {
+            let generation = io::generation(py, fd);
+            guest.state.with(py, |s| s.waits.push((fd, generation)));
+        }
+    }
+
+    fn forget_wait(&self, py: Python<'_>, fd: RawFd) {
+        if let Some(guest) = &self.guest {
+            guest.state.with(py, |s| {
+                if let Some(index) = s.waits.iter().position(|wait| wait.0 == fd) {
+                    s.waits.swap_remove(index);
+                }
+            });
+        }
+    }
+
+    /// Tells the host that the number `fd` has changed hands in another OS thread, if anybody waits who
+    /// began to before the number had this generation.
+    pub(super) fn tell_host_older(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        let Some(guest) = &self.guest else { return };
+        let older = guest.state.with(py, |s| {
+            let mut waits = s.waits.iter();
+            waits.any(|wait| wait.0 == fd && (wait.1.wrapping_sub(generation) as i32) < 0)
+        });
+        if older {
+            self.tell_host(py, fd);
         }
     }
 
@@ -240,29 +283,56 @@ impl Hub {
         }
     }
 
-    /// Asks the host for a turn, if there is anything to do in one.
-    pub(super) fn arm(&self, py: Python<'_>) -> PyResult<()> {
+    /// If the loop of the host is another than the one that was asked for turns: asks again.
+    fn notice_restart(&self, py: Python<'_>) -> PyResult<()> {
         let Some(guest) = &self.guest else {
             return Ok(());
         };
+        let greenlet = guest.greenlet(py)?.into_object();
+        let old = guest.state.with(py, |s| {
+            if s.asked.as_ref().is_some_and(|asked| asked.is(&greenlet)) {
+                return Some(greenlet);
+            }
+            s.soon = false;
+            s.at = None;
+            s.asked.replace(greenlet)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    /// Asks the host for a turn, if there is anything to do in one. Returns whether it did.
+    fn arm(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(guest) = &self.guest else {
+            return Ok(false);
+        };
         let busy = !self.scheduler.with(py, |s| s.is_idle()) || !self.inbox.is_empty();
         let next = self.scheduler.with(py, |s| s.timers.next_wakeup());
-        let (soon, at) = guest.state.with(py, |s| {
+        let (soon, at, idle) = guest.state.with(py, |s| {
             if s.pumping {
-                return (false, None);
+                return (false, None, None);
             }
             let soon = busy && !std::mem::replace(&mut s.soon, busy);
             let at = next.filter(|next| s.at.is_none_or(|at| *next < at));
             if at.is_some() {
                 s.at = at;
             }
-            (soon, at)
+            let idle = if next.is_none() { s.timer.take() } else { None };
+            if idle.is_some() {
+                s.at = None;
+            }
+            (soon, at, idle)
         });
+        if let Some(timer) = idle
+            && let Some(cancel) = timer.bind(py).getattr_opt(intern!(py, "cancel"))?
+        {
+            cancel.call0()?;
+        }
         if !soon && at.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let Some(pump) = guest.pump(py) else {
-            return Ok(());
+            return Ok(false);
         };
         let host = guest.host(py)?;
         let name = intern!(py, "schedule_call_global");
@@ -271,16 +341,27 @@ impl Hub {
         }
         if let Some(at) = at {
             let seconds = clock::until(clock::now(), at).as_secs_f64();
-            host.call_method1(name, (seconds, pump))?;
+            let timer = Some(host.call_method1(name, (seconds, pump))?.unbind());
+            let old = guest
+                .state
+                .with(py, |s| std::mem::replace(&mut s.timer, timer));
+            drop(old);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// As [`arm`](Self::arm), for those who cannot fail.
     #[cold]
     pub(super) fn arm_or_report(&self, py: Python<'_>) {
-        if let Err(error) = self.arm(py) {
-            errors::unraisable(py, error, None);
+        match self.arm(py) {
+            Ok(false) => {}
+            Ok(true) => {
+                if Greenlet::current(py).is_ok_and(|own| self.is_host_greenlet(py, &own)) {
+                    // A signal handler, perhaps, which does not end the wait that it interrupts.
+                    self.inbox.wake();
+                }
+            }
+            Err(error) => errors::unraisable(py, error, None),
         }
     }
 
@@ -291,19 +372,21 @@ impl Hub {
             return Ok(());
         };
         let now = clock::now();
-        guest.state.with(py, |s| {
+        let fired = guest.state.with(py, |s| {
             s.pumping = true;
             s.soon = false;
             s.at = s.at.filter(|at| *at > now);
+            s.timer.take_if(|_| s.at.is_none())
         });
+        drop(fired);
         let result = Self::turn(slf, Some(Duration::ZERO));
         guest.state.with(py, |s| s.pumping = false);
         let armed = slf.get().arm(py);
-        result.and(armed)
+        result.and(armed.map(drop))
     }
 
     /// Tells the host, if there is one, that the number `fd` changes hands.
-    pub(super) fn tell_host(&self, py: Python<'_>, fd: i32) {
+    pub(super) fn tell_host(&self, py: Python<'_>, fd: RawFd) {
         let Some(guest) = &self.guest else { return };
         let told = (|| {
             let host = guest.host(py)?;
@@ -366,6 +449,12 @@ impl Hub {
             errors::unraisable(py, error, Some(slf.as_any()));
         }
     }
+}
+
+/// `"greenlet"`, made before it is needed: the first use of a name lets other OS threads run, which must not
+/// happen between a look at a primitive and taking a place in its line.
+fn greenlet_name(py: Python<'_>) -> &Bound<'_, PyString> {
+    intern!(py, "greenlet")
 }
 
 /// A turn of a guest hub, as a callback for its host.

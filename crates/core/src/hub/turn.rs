@@ -112,7 +112,10 @@ impl Hub {
                 Message::Call(function) => {
                     self.scheduler.with(py, |s| s.push(Task::Call(function)));
                 }
-                Message::Closed(fd, generation) => self.release_older(py, fd, generation),
+                Message::Closed(fd, generation) => {
+                    self.release_older(py, fd, generation);
+                    self.tell_host_older(py, fd, generation);
+                }
             }
         }
     }
