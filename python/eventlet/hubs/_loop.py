@@ -110,7 +110,9 @@ class Selector(selectors.BaseSelector):
             ):
                 if events & event:
                     callback = note(event)
-                    listeners.append(self._hub.add(name, fd, callback, callback, None))
+                    listener = self._hub.add(name, fd, callback, callback, None)
+                    listener._hidden = True
+                    listeners.append(listener)
         except BaseException:
             self._forget(fd)
             raise

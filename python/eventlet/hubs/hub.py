@@ -77,8 +77,8 @@ class DebugListener(FdListener):
 
 
 def _visible(listeners: dict[int, FdListener]) -> list[FdListener]:
-    """Return the listeners without the one by which the hub hears of other OS threads."""
-    return [each for each in listeners.values() if not isinstance(each.cb, _core.Pump)]
+    """Return the listeners but for those that are part of the works."""
+    return [each for each in listeners.values() if not each._hidden]
 
 
 def _report_blocking(_signum: int, frame: types.FrameType | None) -> None:

@@ -28,6 +28,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::io::{self, Direction};
+use super::listener::FdListener;
 use super::park::{ParkId, Wake};
 use super::wait::{self, Parking};
 use super::{Hooks, Hub};
@@ -266,6 +267,9 @@ impl Hub {
         );
         match added {
             Ok(listener) => {
+                if let Ok(own) = listener.cast::<FdListener>() {
+                    own.get().set_hidden(py, true);
+                }
                 let listener = Some(listener.unbind());
                 let old = guest
                     .state
@@ -459,7 +463,7 @@ fn greenlet_name(py: Python<'_>) -> &Bound<'_, PyString> {
 
 /// A turn of a guest hub, as a callback for its host.
 #[pyclass(frozen, module = "eventlet._core")]
-pub struct Pump(Py<Hub>);
+pub(super) struct Pump(Py<Hub>);
 
 #[pymethods]
 impl Pump {

@@ -27,6 +27,8 @@ struct State {
     mark_as_closed: Option<Py<PyAny>>,
     greenlet: Option<Py<PyAny>>,
     spent: bool,
+    /// Whether it is part of the hub's own works, and none of the program's listeners.
+    hidden: bool,
 }
 
 #[pymethods]
@@ -101,6 +103,17 @@ impl FdListener {
     #[setter]
     pub fn set_spent(&self, py: Python<'_>, spent: bool) {
         self.state.with(py, |s| s.spent = spent);
+    }
+
+    /// Whether it is part of the hub's own works, which the hub does not show.
+    #[getter(_hidden)]
+    pub fn hidden(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.hidden)
+    }
+
+    #[setter(_hidden)]
+    pub fn set_hidden(&self, py: Python<'_>, hidden: bool) {
+        self.state.with(py, |s| s.hidden = hidden);
     }
 
     /// Makes the callback do nothing from now on, and calls `mark_as_closed`.
@@ -191,6 +204,7 @@ impl FdListener {
                 mark_as_closed,
                 greenlet: Some(greenlet),
                 spent: false,
+                hidden: false,
             }),
         }
     }

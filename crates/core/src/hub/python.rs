@@ -11,7 +11,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use super::close::closed_error;
-use super::guest::Pump;
 use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
@@ -681,7 +680,6 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Timer>()?;
     module.add_class::<LocalTimer>()?;
     module.add_class::<FdListener>()?;
-    module.add_class::<Pump>()?;
     module.add_function(wrap_pyfunction!(get_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_hub, module)?)?;
     module.add_function(wrap_pyfunction!(has_hub, module)?)?;

@@ -63,6 +63,10 @@ pub struct Scheduler {
     due: Vec<Due>,
     /// When the timers that were cancelled would have been due.
     cancelled: Vec<u64>,
+    /// How many of these, the last ones, were scheduled and cancelled in this round.
+    fleeting: usize,
+    /// How many rounds there have been.
+    pub rounds: u64,
 }
 
 /// What a green thread that parks should do next.
@@ -85,6 +89,8 @@ impl Scheduler {
             timers: TimerQueue::new(now),
             due: Vec::new(),
             cancelled: Vec::new(),
+            fleeting: 0,
+            rounds: 0,
         }
     }
 
@@ -134,6 +140,10 @@ impl Scheduler {
 
     /// Opens a round: due timers, then what was queued.
     pub fn begin_round(&mut self, now: u64) {
+        self.rounds += 1;
+        if self.fleeting > 0 {
+            self.forget_fleeting();
+        }
         if !self.timers.is_empty() {
             self.expire(now);
         }
@@ -159,22 +169,42 @@ impl Scheduler {
         self.due = due;
     }
 
-    /// Takes out the timer `key`, which was to fire at `deadline`, and counts it as cancelled.
-    pub fn cancel(&mut self, key: TimerKey, deadline: u64) -> Option<Due> {
+    /// Takes out the timer `key`, which was scheduled in `round` to fire at `deadline`, and counts it as
+    /// cancelled: until then, but to the end of the round only if it began in it.
+    pub fn cancel(&mut self, key: TimerKey, deadline: u64, round: u64) -> Option<Due> {
         let due = self.timers.cancel(key);
         if due.is_some() {
-            self.cancelled.push(deadline);
+            if round == self.rounds {
+                self.cancelled.push(deadline);
+                self.fleeting += 1;
+            } else {
+                let index = self.cancelled.len() - self.fleeting;
+                self.cancelled.push(deadline);
+                let last = self.cancelled.len() - 1;
+                self.cancelled.swap(index, last);
+            }
             let total = self.timers.len() + self.cancelled.len();
             if total > 1000 && 2 * self.cancelled.len() >= total {
                 self.cancelled.clear();
+                self.fleeting = 0;
             }
         }
         due
     }
 
+    #[cold]
+    fn forget_fleeting(&mut self) {
+        let lasting = self.cancelled.len() - self.fleeting;
+        self.cancelled.truncate(lasting);
+        self.fleeting = 0;
+    }
+
     /// How many timers have been cancelled that would not be due at `now`.
     pub fn cancelled(&mut self, now: u64) -> usize {
+        let lasting = self.cancelled.len() - self.fleeting;
+        let fleeting = self.cancelled.split_off(lasting);
         self.cancelled.retain(|deadline| *deadline > now);
+        self.cancelled.extend(fleeting);
         self.cancelled.len()
     }
 

@@ -35,6 +35,8 @@ struct State {
     called: bool,
     key: Option<(TimerKey, Py<Hub>)>,
     scheduled: u64,
+    /// The round of the hub in which it was scheduled.
+    round: u64,
     /// A local timer does nothing once this greenlet is dead.
     guard: Option<Greenlet>,
     /// Where it was made, if that is wanted.
@@ -175,13 +177,17 @@ impl Timer {
     /// Prevents the call, if it has not been made yet.
     pub fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (called, action, key, scheduled) = slf.get().state.with(py, |s| {
+        let (called, action, key, scheduled, round) = slf.get().state.with(py, |s| {
             let called = std::mem::replace(&mut s.called, true);
-            (called, s.action.take(), s.key.take(), s.scheduled)
+            let action = s.action.take();
+            (called, action, s.key.take(), s.scheduled, s.round)
         });
         drop(action);
         if let Some((key, hub)) = key {
-            let removed = hub.get().scheduler.with(py, |s| s.cancel(key, scheduled));
+            let removed = hub
+                .get()
+                .scheduler
+                .with(py, |s| s.cancel(key, scheduled, round));
             drop(removed);
             return Ok(());
         }
@@ -270,6 +276,7 @@ impl Timer {
                 called: false,
                 key: None,
                 scheduled: 0,
+                round: 0,
                 guard,
                 stack: None,
             }),
@@ -336,12 +343,12 @@ impl Timer {
         }
         if this.seconds > 0.0 {
             let deadline = clock::after(now, this.seconds);
-            let key = hub
-                .get()
-                .scheduler
-                .with(py, |s| s.timers.insert(deadline, Due::Fire(timer)));
+            let (key, round) = hub.get().scheduler.with(py, |s| {
+                (s.timers.insert(deadline, Due::Fire(timer)), s.rounds)
+            });
             let old = this.state.with(py, |s| {
                 s.scheduled = deadline;
+                s.round = round;
                 s.key.replace((key, hub.clone().unbind()))
             });
             drop(old);

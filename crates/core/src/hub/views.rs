@@ -34,6 +34,7 @@ impl Hub {
             this.scheduler.with(py, |s| {
                 io.waiting(direction)
                     .filter_map(|waiting| match waiting.waiter {
+                        Waiter::Listener(listener) if listener.get().hidden(py) => None,
                         Waiter::Listener(listener) => Some(Found::Listener(listener.clone_ref(py))),
                         Waiter::Park(id) | Waiter::LevelPark(id) => s
                             .parks
