@@ -155,9 +155,7 @@ def test_use_hub_with_a_class_of_the_program(own_hub):
     assert traceback is not None
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "  ", "nonsense", "no.such:Hub", 5, types.ModuleType("m")]
-)
+@pytest.mark.parametrize("wrong", ["", "  ", "nonsense", "no.such:Hub", 5, types.ModuleType("m")])
 def test_use_hub_with_nonsense(own_hub, wrong):
     before = hubs.get_hub()
     with pytest.raises((RuntimeError, AttributeError)):

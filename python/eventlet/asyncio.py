@@ -29,7 +29,7 @@ def spawn_for_awaitable(coroutine: Awaitable[Any]) -> GreenThread:
     """
     loop = _loop.loop_of(get_hub())
     future = asyncio.ensure_future(_future_of(coroutine, loop), loop=loop)
-    green_thread = spawn(_wait_for, future)
+    green_thread: GreenThread = spawn(_wait_for, future)
     # However it ends, begun or not.
     green_thread.link(_cancel, future)
     return green_thread

@@ -51,7 +51,7 @@ class GreenThread(GreenThreadBase, _greenlet.greenlet):
     __slots__ = ("_body",)
 
     _name: str
-    _spawn_stack: traceback.StackSummary
+    _spawn_stack: list[traceback.FrameSummary]
 
     def __init__(self, parent: _greenlet.greenlet | None = None) -> None:
         """Make a green thread that has nothing to do yet.
@@ -83,9 +83,9 @@ class GreenThread(GreenThreadBase, _greenlet.greenlet):
         self._name = name
 
     @property
-    def spawn_stack(self) -> traceback.StackSummary | None:
+    def spawn_stack(self) -> list[traceback.FrameSummary] | None:
         """Where it was spawned, if `eventlet.debug.spawn_stacks` was on by then."""
-        stack: traceback.StackSummary | None = self.__dict__.get("_spawn_stack")
+        stack: list[traceback.FrameSummary] | None = self.__dict__.get("_spawn_stack")
         return stack
 
     def __await__(self) -> Generator[Any, None, Any]:

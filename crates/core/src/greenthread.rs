@@ -22,11 +22,11 @@ use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use crate::cell::GilCell;
+use crate::clock;
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
 use crate::hub::{self, Hub, Wake};
 use crate::sync::waiters::{Waiter, Waiters};
-use crate::clock;
 
 /// A call to make.
 struct Call {

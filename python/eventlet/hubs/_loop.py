@@ -156,7 +156,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     _selector: Selector
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """Call ``callback(*args)`` in the next iteration."""
@@ -164,7 +164,7 @@ class Loop(asyncio.SelectorEventLoop):
         self._selector.wake()
         return handle
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self,
         when: float,
         callback: Callable[..., Any],

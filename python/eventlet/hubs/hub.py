@@ -131,7 +131,7 @@ class BaseHub:
         #: Whether callbacks that take long are reported.
         self.debug_blocking = False
 
-    #: Whether a second listener for the same event of a descriptor is an error; None: as for others.
+    #: Whether a second listener for the same event of a descriptor is an error; None: as elsewhere.
     prevent_multiple_readers: bool | None = None
 
     #: What works behind the scenes, while the hub is in use.
@@ -189,7 +189,7 @@ class BaseHub:
             self.secondaries[evtype].pop(fileno, None)
 
     def remove_descriptor(self, fileno: int) -> None:
-        """Forget a descriptor; whoever waits for it goes on, and finds out what is wrong with it."""
+        """Forget a descriptor; whoever waits for it goes on, and finds out what is wrong."""
         for listener in self._listening(fileno):
             try:
                 listener.cb(fileno)
@@ -202,7 +202,7 @@ class BaseHub:
             self.secondaries[evtype].pop(fileno, None)
 
     def mark_as_reopened(self, fileno: int) -> None:
-        """Note that a descriptor has just been opened: whoever waits for the number is out of date."""
+        """Note that a descriptor has just been opened: whoever waits for its number is late."""
         self._obsolete(fileno)
 
     def notify_close(self, fileno: int) -> None:
@@ -286,7 +286,7 @@ class BaseHub:
         self.stopping = False
         try:
             while not self.stopping:
-                self._turn()
+                self._run_once()
             self.timers_canceled = 0
             self.timers.clear()
             self.next_timers.clear()
@@ -294,7 +294,7 @@ class BaseHub:
             self.running = False
             self.stopping = False
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         while self.closed:
             self._call(self.close_one)
         self.prepare_timers()
@@ -458,7 +458,7 @@ class BaseHub:
         self.debug_exceptions = value
 
 
-class Hub(_core.Hub, BaseHub):  # type: ignore[misc]
+class Hub(_core.Hub, BaseHub):  # type: ignore[misc, override]
     """A native hub. Its methods are those of `BaseHub`, which a subclass may replace as well."""
 
     def __init__(self, *_args: Any, **_kw: Any) -> None:

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventlet_greenlet::Greenlet;
+use eventlet_reactor::Poller;
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -251,7 +252,7 @@ impl Hub {
         }
         let fd = self
             .io
-            .with(py, |io| io.poller.as_ref().and_then(|p| p.as_raw_fd()));
+            .with(py, |io| io.poller.as_ref().and_then(Poller::as_raw_fd));
         let (Some(fd), Some(pump)) = (fd, guest.pump(py)) else {
             return Ok(());
         };

@@ -34,7 +34,7 @@ mod turn;
 mod views;
 pub mod wait;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -292,16 +292,19 @@ impl Hub {
 }
 
 thread_local! {
-    // Empty while the thread has no hub. The pointer is read on every wait, so it is kept apart from the
-    // owner, whose destructor makes access to it slower.
+    // A reference that the thread owns, or null while it has no hub. It has no destructor: that would run
+    // when the interpreter is gone in the main thread, and `close` sees to the hubs of the others.
     static CURRENT: Cell<*mut pyo3::ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
-    static OWNER: RefCell<Option<Py<Hub>>> = const { RefCell::new(None) };
 }
 
 /// Makes `hub` the hub of this thread and returns the one that was.
-pub fn set_current(hub: Option<Py<Hub>>) -> Option<Py<Hub>> {
-    CURRENT.set(hub.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr));
-    OWNER.with(|owner| std::mem::replace(&mut *owner.borrow_mut(), hub))
+pub fn set_current(py: Python<'_>, hub: Option<Py<Hub>>) -> Option<Py<Hub>> {
+    let pointer = hub.map_or(std::ptr::null_mut(), Py::into_ptr);
+    let old = CURRENT.replace(pointer);
+    // SAFETY: the pointer is null or a reference that this function was given, which is given back.
+    let old = unsafe { Bound::from_owned_ptr_or_opt(py, old) };
+    // SAFETY: it is a `Hub`, as this function takes nothing else.
+    old.map(|old| unsafe { old.cast_into_unchecked() }.unbind())
 }
 
 /// The hub of this thread, made if there is none.
@@ -315,8 +318,8 @@ pub fn current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     if pointer.is_null() {
         return make_current(py);
     }
-    // SAFETY: `OWNER` keeps a reference to the object for as long as `CURRENT` points to it, and it is a
-    // `Hub` because `set_current` takes nothing else.
+    // SAFETY: `CURRENT` owns a reference to what it points to, and that is a `Hub` because `set_current`
+    // takes nothing else.
     Ok(unsafe { Bound::from_borrowed_ptr(py, pointer).cast_into_unchecked() })
 }
 
@@ -347,7 +350,6 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;
-    close::at_thread_end(py)?;
     match CURRENT.get() {
         pointer if pointer.is_null() => Err(PyRuntimeError::new_err(
             "eventlet.hubs.use_hub() made no hub",

@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::close::closed_error;
+use super::close::{at_thread_end, closed_error};
 use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
@@ -596,7 +596,10 @@ pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     {
         return Err(closed_error());
     }
-    match set_current(hub.clone().map(Bound::unbind)) {
+    if hub.is_some() {
+        at_thread_end(py)?;
+    }
+    match set_current(py, hub.clone().map(Bound::unbind)) {
         Some(old) if hub.as_ref().is_none_or(|hub| !old.is(hub)) => {
             Hub::close(old.bind(py), hub.as_ref())
         }

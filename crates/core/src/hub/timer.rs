@@ -135,8 +135,9 @@ impl Timer {
     /// Whether it is still to run.
     #[getter]
     fn pending(&self, py: Python<'_>) -> bool {
-        self.state
-            .with(py, |s| !s.called && s.guard.as_ref().is_none_or(|g| !g.is_dead()))
+        self.state.with(py, |s| {
+            !s.called && s.guard.as_ref().is_none_or(|g| !g.is_dead())
+        })
     }
 
     /// When it is due, on the hub's clock, in seconds.
