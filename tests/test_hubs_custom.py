@@ -12,7 +12,7 @@ import greenlet
 import pytest
 
 import eventlet
-from eventlet import debug, greenthread, hubs
+from eventlet import debug, greenthread, hubs, wsgi
 from eventlet.event import Event
 from eventlet.hubs import IOClosed, epolls, hub, timer, trampoline
 from eventlet.queue import Queue
@@ -297,6 +297,32 @@ def test_sockets(full_hub):
     assert not full_hub.get_writers()
 
 
+def test_wsgi_server(full_hub):
+    def app(environ, start_response):
+        eventlet.sleep(0.001)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+
+    listener = eventlet.listen(("127.0.0.1", 0))
+    server = eventlet.spawn(wsgi.server, listener, app, log_output=False)
+    answers = []
+
+    def ask():
+        client = eventlet.connect(listener.getsockname())
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while data := client.recv(1000):
+            answer += data
+        answers.append(answer)
+        client.close()
+
+    for each in [eventlet.spawn(ask) for _ in range(5)]:
+        each.wait()
+    assert all(answer.endswith(b"hello") for answer in answers)
+    server.kill()
+    listener.close()
+
+
 def test_trampoline(full_hub, pair):
     left, right = pair
     waiting = eventlet.spawn(trampoline, left, read=True)
@@ -420,7 +446,8 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(type(eventlet.hubs.get_hub()).__module__)
 """
-    env = {"EVENTLET_HUB": "mine", "PYTHONPATH": str(tmp_path)}
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    env = {"EVENTLET_HUB": "mine", "PYTHONPATH": path}
     assert run_python(code, env=env).stdout == "mine\n"
 
 
