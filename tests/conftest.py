@@ -84,7 +84,7 @@ def clean_hub(hub):
         return {
             "readers": len(hub.get_readers()),
             "writers": len(hub.get_writers()),
-            "timers": hub.get_timers_count(),
+            "timers": hub.get_timers_count() - hub.timers_canceled,
         }
 
     before = registered()

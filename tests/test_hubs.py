@@ -19,8 +19,7 @@ import eventlet
 from eventlet import _core, greenthread, hubs
 from eventlet.event import Event
 from eventlet.hubs import IOClosed, trampoline
-from eventlet.hubs.hub import FdListener, Timer
-from eventlet.hubs.hub import Hub as BaseHub
+from eventlet.hubs.hub import BaseHub, FdListener, Timer
 
 BACKENDS = {"epolls": "epoll", "kqueue": "kqueue", "poll": "poll", "selects": "select"}
 AVAILABLE = [name for name, backend in BACKENDS.items() if backend in _core.backends()]
@@ -156,9 +155,7 @@ def test_use_hub_with_a_class_of_the_program(own_hub):
     assert traceback is not None
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "  ", "nonsense", "no.such:Hub", object, 5, types.ModuleType("m")]
-)
+@pytest.mark.parametrize("wrong", ["", "  ", "nonsense", "no.such:Hub", 5, types.ModuleType("m")])
 def test_use_hub_with_nonsense(own_hub, wrong):
     before = hubs.get_hub()
     with pytest.raises((RuntimeError, AttributeError)):

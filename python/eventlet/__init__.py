@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from eventlet.greenpool import GreenPile, GreenPool
     from eventlet.queue import Queue
     from eventlet.semaphore import BoundedSemaphore, CappedSemaphore, Semaphore
+    from eventlet.waiting import iwait, wait
 
 #: Names that live in a module which is imported on first use.
 _LAZY = {
@@ -40,8 +41,10 @@ _LAZY = {
     "Semaphore": "eventlet.semaphore",
     "StopServe": "eventlet.convenience",
     "connect": "eventlet.convenience",
+    "iwait": "eventlet.waiting",
     "listen": "eventlet.convenience",
     "serve": "eventlet.convenience",
+    "wait": "eventlet.waiting",
     "wrap_ssl": "eventlet.convenience",
 }
 
@@ -59,6 +62,7 @@ _MODULES = frozenset(
         "semaphore",
         "support",
         "timeout",
+        "waiting",
     }
 )
 
@@ -77,6 +81,7 @@ __all__ = [
     "connect",
     "getcurrent",
     "is_timeout",
+    "iwait",
     "kill",
     "listen",
     "serve",
@@ -85,6 +90,7 @@ __all__ = [
     "spawn_after",
     "spawn_after_local",
     "spawn_n",
+    "wait",
     "with_timeout",
     "wrap_is_timeout",
     "wrap_ssl",

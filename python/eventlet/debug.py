@@ -35,6 +35,7 @@ __all__ = [
     "hub_listener_stacks",
     "hub_prevent_multiple_readers",
     "hub_timer_stacks",
+    "spawn_stacks",
     "spew",
     "tpool_exceptions",
     "unspew",
@@ -325,3 +326,11 @@ def hub_blocking_detection(
         _watchdog.watch(hub, resolution, report)
     else:
         _watchdog.unwatch()
+
+
+def spawn_stacks(state: bool = False) -> None:
+    """Set whether green threads remember where they were spawned (`GreenThread.spawn_stack`).
+
+    They do not by default: it takes longer than the spawning itself.
+    """
+    _core.set_spawn_stacks(state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import traceback
+from collections.abc import Callable, Generator
 from typing import Any
 
 import greenlet as _greenlet
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 
+_numbers = itertools.count(1)
+
+
 class GreenThread(GreenThreadBase, _greenlet.greenlet):
     """A greenlet that keeps what came of its function; `spawn` returns these.
 
@@ -44,6 +49,9 @@ class GreenThread(GreenThreadBase, _greenlet.greenlet):
     """
 
     __slots__ = ("_body",)
+
+    _name: str
+    _spawn_stack: list[traceback.FrameSummary]
 
     def __init__(self, parent: _greenlet.greenlet | None = None) -> None:
         """Make a green thread that has nothing to do yet.
@@ -61,3 +69,32 @@ class GreenThread(GreenThreadBase, _greenlet.greenlet):
     ) -> None:
         """Run ``function(*args, **kwargs)`` in this green thread, which must be the current one."""
         self._body(function, args, kwargs)
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports; a number unless a name was given to it."""
+        name: str | None = self.__dict__.get("_name")
+        if name is None:
+            name = self._name = f"GreenThread-{next(_numbers)}"
+        return name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def spawn_stack(self) -> list[traceback.FrameSummary] | None:
+        """Where it was spawned, if `eventlet.debug.spawn_stacks` was on by then."""
+        stack: list[traceback.FrameSummary] | None = self.__dict__.get("_spawn_stack")
+        return stack
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for it in a coroutine; to cancel the coroutine is to kill it."""
+        from eventlet.asyncio import await_green_thread
+
+        return await_green_thread(self)
+
+
+def _note_spawn(green_thread: GreenThread) -> None:
+    """Keep where a green thread was spawned; called by `spawn` when that is wanted."""
+    green_thread._spawn_stack = traceback.extract_stack()[:-1]

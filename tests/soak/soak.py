@@ -170,7 +170,7 @@ def balance() -> dict[str, int]:
         "open files": open_files(),
         "readers": len(hub.get_readers()),
         "writers": len(hub.get_writers()),
-        "timers": hub.get_timers_count(),
+        "timers": hub.get_timers_count() - hub.timers_canceled,
         "live green threads": len(live_green_threads()),
     }
     stats = getattr(hub, "stats", None)

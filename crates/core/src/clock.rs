@@ -18,6 +18,11 @@ pub fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1.0e9
 }
 
+/// The moment that Python gives in seconds.
+pub fn from_seconds(seconds: f64) -> u64 {
+    after(0, seconds)
+}
+
 /// The deadline that lies `seconds` after `now`; not finite or far away means never.
 #[inline]
 pub fn after(now: u64, seconds: f64) -> u64 {

@@ -10,6 +10,7 @@
 //! through a slot of the instance.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_greenlet::{self as greenlet, Greenlet};
 use eventlet_reactor::TimerKey;
@@ -21,11 +22,11 @@ use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use crate::cell::GilCell;
+use crate::clock;
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
 use crate::hub::{self, Hub, Wake};
 use crate::sync::waiters::{Waiter, Waiters};
-use crate::{clock, errors};
 
 /// A call to make.
 struct Call {
@@ -410,10 +411,9 @@ fn uncaught(hub: &Bound<'_, Hub>, error: &PyErr) -> Option<PyErr> {
 fn report(hub: &Bound<'_, Hub>, error: &PyErr) {
     let py = hub.py();
     let value = error.value(py).clone();
-    let info = (value.get_type(), value, error.traceback(py));
-    if let Err(error) = hub.call_method1(intern!(py, "squelch_generic_exception"), (info,)) {
-        errors::unraisable(py, error, Some(hub.as_any()));
-    }
+    let traceback = error.traceback(py).map(Bound::into_any);
+    let info = (value.get_type().into_any(), value.into_any(), traceback);
+    Hub::report(hub, "squelch_generic_exception", None, info);
 }
 
 /// The native methods of `GreenThread`.
@@ -569,8 +569,29 @@ fn new_green_thread(
     let greenlet = Greenlet::of_type(class, body.bind(py), &Hub::ensure_greenlet(hub)?)?;
     greenlet.bind(py).setattr(intern!(py, "_body"), &body)?;
     inherit_context(&greenlet, py)?;
+    if SPAWN_STACKS.load(Ordering::Relaxed) {
+        note_spawn(&greenlet, py)?;
+    }
     Ok((greenlet, body))
 }
+
+/// Has the green thread remember who spawned it.
+#[cold]
+#[inline(never)]
+fn note_spawn(greenlet: &Greenlet, py: Python<'_>) -> PyResult<()> {
+    static NOTE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    NOTE.import(py, "eventlet.greenthread", "_note_spawn")?
+        .call1((greenlet.bind(py),))
+        .map(drop)
+}
+
+/// Sets whether green threads that are spawned from now on remember the stack of the spawner.
+#[pyfunction]
+pub fn set_spawn_stacks(on: bool) {
+    SPAWN_STACKS.store(on, Ordering::Relaxed);
+}
+
+static SPAWN_STACKS: AtomicBool = AtomicBool::new(false);
 
 /// Hands down a copy of the spawner's context variables.
 fn inherit_context(greenlet: &Greenlet, py: Python<'_>) -> PyResult<()> {
@@ -607,6 +628,7 @@ pub fn spawn(
     hub.get()
         .scheduler
         .with(py, |s| s.push(Task::Start(greenlet)));
+    hub.get().queued(py);
     Ok(object)
 }
 
@@ -636,6 +658,7 @@ pub fn spawn_n(
     hub.get()
         .scheduler
         .with(py, |s| s.push(Task::Start(greenlet)));
+    hub.get().queued(py);
     Ok(object)
 }
 
@@ -705,6 +728,7 @@ fn start_later(
             .scheduler
             .with(py, |s| s.push(Task::Start(greenlet)));
     }
+    hub.get().queued(py);
     Ok(object)
 }
 
@@ -800,6 +824,7 @@ pub fn cancel(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Body>()?;
     module.add_class::<GreenThreadBase>()?;
+    module.add_function(wrap_pyfunction!(set_spawn_stacks, module)?)?;
     module.add_function(wrap_pyfunction!(spawn, module)?)?;
     module.add_function(wrap_pyfunction!(spawn_n, module)?)?;
     module.add_function(wrap_pyfunction!(spawn_after, module)?)?;

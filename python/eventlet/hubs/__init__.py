@@ -6,6 +6,7 @@ environment variable ``EVENTLET_HUB``, else by what the platform does best.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable
@@ -53,7 +54,8 @@ def use_hub(mod: ModuleType | type | str | None = None) -> None:
 
     :param mod: what to use: a name from `builtin_hub_names`, a module with a class ``Hub``, such a
         class, ``"package.module:Class"`` or ``"package.module"``. None follows ``EVENTLET_HUB``, or
-        takes the best for the platform.
+        takes the best for the platform. A class may be any whose constructor takes no arguments
+        (see `eventlet.hubs.hub.BaseHub`).
     :raises RuntimeError: if it is blank, cannot be found, or is not available here.
     """
     if mod is None:
@@ -65,19 +67,23 @@ def use_hub(mod: ModuleType | type | str | None = None) -> None:
         if available is not None and not available():
             raise RuntimeError(f"the hub {mod.__name__} is not available on this platform")
         mod = mod.Hub
-    if not (isinstance(mod, type) and issubclass(mod, _core.Hub)):
-        raise RuntimeError(
-            f"{mod!r} is not a hub class: it has to derive from eventlet.hubs.hub.Hub"
-        )
-    _core.set_hub(mod())
+    if not isinstance(mod, type):
+        raise RuntimeError(f"{mod!r} is neither a hub class nor a module with one")
+    hub = mod()
+    _core.set_hub(hub)
+    # What needs the hub to be in place already.
+    post_initialize: Callable[[], object] | None = getattr(hub, "_post_initialize", None)
+    if post_initialize is not None:
+        post_initialize()
 
 
 def _find_hub(name: str) -> Any:
     name = name.strip()
     if not name:
         raise RuntimeError("the name of a hub is needed, such as " + ", ".join(builtin_hub_names))
-    if name in builtin_hub_names:
-        return importlib.import_module(f"eventlet.hubs.{name}")
+    if "." not in name and ":" not in name and name.isidentifier():
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(f"eventlet.hubs.{name}")
     module, _, attribute = name.partition(":")
     try:
         found: Any = importlib.import_module(module)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from eventlet import _core
 from eventlet.hubs import hub
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Hub", "is_available"]
 
@@ -16,6 +21,6 @@ def is_available() -> bool:
 class Hub(hub.Hub):
     """The hub over ``kqueue``."""
 
-    def __new__(cls) -> Hub:
-        """Make a hub."""
+    def __new__(cls, *_args: Any, **_kw: Any) -> Self:
+        """Make a hub; arguments are for the constructors of subclasses."""
         return super().__new__(cls, "kqueue")

@@ -36,6 +36,8 @@ impl Hub {
             return Ok(());
         }
         this.closed.store(true, Ordering::Relaxed);
+        this.special.store(true, Ordering::Relaxed);
+        this.leave_host(py);
         let own = this.greenlet.take(py);
         // Dropped last, as that may run anything.
         let contents = this.take_queues(py);
@@ -107,6 +109,7 @@ impl Hub {
         {
             let call = Task::Call(switch.unbind());
             hub.get().scheduler.with(py, |s| s.push(call));
+            hub.get().nudge(py);
         }
     }
 }
@@ -139,7 +142,7 @@ impl Drop for ThreadEnd {
                 errors::unraisable(py, error, Some(hub.as_any()));
             }
             // Until here it was the current one, so that nothing could make another.
-            drop(set_current(None));
+            drop(set_current(py, None));
         });
     }
 }
@@ -163,9 +166,14 @@ pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
     // SAFETY: the GIL is held; a borrowed reference or NULL, without an exception, comes back.
     let state = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyThreadState_GetDict()) };
     match state {
-        Some(state) => state
-            .cast::<PyDict>()?
-            .set_item(intern!(py, "eventlet._core"), ThreadEnd),
+        Some(state) => {
+            let state = state.cast::<PyDict>()?;
+            let key = intern!(py, "eventlet._core");
+            if state.contains(key)? {
+                return Ok(());
+            }
+            state.set_item(key, ThreadEnd)
+        }
         None => Ok(()),
     }
 }

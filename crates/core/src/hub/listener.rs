@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use eventlet_greenlet::Greenlet;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::cell::GilCell;
 
@@ -26,6 +27,8 @@ struct State {
     mark_as_closed: Option<Py<PyAny>>,
     greenlet: Option<Py<PyAny>>,
     spent: bool,
+    /// Whether it is part of the hub's own works, and none of the program's listeners.
+    hidden: bool,
 }
 
 #[pymethods]
@@ -60,10 +63,16 @@ impl FdListener {
         self.fileno
     }
 
-    #[getter]
-    pub fn cb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state
-            .with(py, |s| s.cb.as_ref().map(|object| object.clone_ref(py)))
+    #[getter(cb)]
+    fn py_cb(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        match self.cb(py) {
+            Some(cb) => Ok(cb),
+            // A hub may have found it ready before somebody took it back.
+            None => NOTHING
+                .import(py, "eventlet.hubs.hub", "_do_nothing")
+                .map(|nothing| nothing.clone().unbind()),
+        }
     }
 
     #[getter]
@@ -96,12 +105,29 @@ impl FdListener {
         self.state.with(py, |s| s.spent = spent);
     }
 
-    /// Makes the callbacks do nothing from now on.
-    pub fn defang(&self, py: Python<'_>) {
-        let _dropped_here = self.state.with(py, |s| {
+    /// Whether it is part of the hub's own works, which the hub does not show.
+    #[getter(_hidden)]
+    pub fn hidden(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.hidden)
+    }
+
+    #[setter(_hidden)]
+    pub fn set_hidden(&self, py: Python<'_>, hidden: bool) {
+        self.state.with(py, |s| s.hidden = hidden);
+    }
+
+    /// Makes the callback do nothing from now on, and calls `mark_as_closed`.
+    #[pyo3(name = "defang")]
+    fn py_defang(&self, py: Python<'_>) -> PyResult<()> {
+        let (cb, mark_as_closed) = self.state.with(py, |s| {
             s.spent = true;
-            (s.cb.take(), s.tb.take(), s.mark_as_closed.take())
+            (s.cb.take(), s.mark_as_closed.take())
         });
+        drop(cb);
+        match mark_as_closed {
+            Some(mark_as_closed) => mark_as_closed.bind(py).call0().map(drop),
+            None => Ok(()),
+        }
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -146,6 +172,20 @@ impl FdListener {
 }
 
 impl FdListener {
+    /// What to call when the descriptor is ready.
+    pub fn cb(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |s| s.cb.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    /// Makes all callbacks do nothing from now on.
+    pub fn defang(&self, py: Python<'_>) {
+        let _dropped_here = self.state.with(py, |s| {
+            s.spent = true;
+            (s.cb.take(), s.tb.take(), s.mark_as_closed.take())
+        });
+    }
+
     /// As the constructor, for a greenlet that may not be the running one.
     pub fn with_greenlet(
         evtype: Py<PyAny>,
@@ -164,6 +204,7 @@ impl FdListener {
                 mark_as_closed,
                 greenlet: Some(greenlet),
                 spent: false,
+                hidden: false,
             }),
         }
     }

@@ -13,11 +13,16 @@
 //! A green thread waits by making a [`park::Park`], leaving its id with whatever will wake it, and calling
 //! [`Hub::switch_out`], which switches to the next green thread of the round or to the hub ([`wait`]).
 //!
+//! A hub that a program has written in Python has a native one for a guest, behind which it does the turns
+//! ([`guest`]). A class that derives from the native one and replaces some of its methods has those called
+//! ([`Hooks`]).
+//!
 //! The state is in cells that belong to the holder of the GIL. The rule that keeps this sound, here and in
 //! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
 //! out, the borrow ends, and only then they are called or dropped.
 
 mod close;
+mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
@@ -26,18 +31,22 @@ mod python;
 pub mod scheduler;
 pub mod timer;
 mod turn;
+mod views;
 pub mod wait;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::{Backend, Event, Poller};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
+use self::guest::Guest;
 use self::inbox::Inbox;
 use self::io::Io;
 use self::scheduler::Scheduler;
@@ -99,10 +108,42 @@ pub struct Hub {
     stopping: AtomicBool,
     closed: AtomicBool,
     debug_exceptions: AtomicBool,
+    debug_blocking: AtomicBool,
+    /// Whether waking somebody takes more than queueing them: the hub is closed, or a guest.
+    special: AtomicBool,
+    hooks: Hooks,
+    /// The class of the listeners that `add` makes, if it is not `FdListener`.
+    listener_class: GilCell<Option<Py<PyAny>>>,
+    /// The hub in Python that this one is behind.
+    guest: Option<Guest>,
+}
+
+/// What the class of a hub defines itself, instead of the native methods.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each method")]
+struct Hooks {
+    /// `add` or `remove`.
+    io: bool,
+    run: bool,
+    switch: bool,
+    wait: bool,
+}
+
+impl Hooks {
+    fn of(cls: &Bound<'_, PyType>) -> PyResult<Self> {
+        let base = Hub::type_object(cls.py());
+        let differs = |name: &str| Ok::<_, PyErr>(!cls.getattr(name)?.is(base.getattr(name)?));
+        Ok(Self {
+            io: differs("add")? || differs("remove")?,
+            run: differs("run")?,
+            switch: differs("switch")?,
+            wait: differs("wait")?,
+        })
+    }
 }
 
 impl Hub {
-    fn with_backend(backend: Option<&str>) -> PyResult<Self> {
+    fn with_backend(backend: Option<&str>, hooks: Hooks, guest: Option<Guest>) -> PyResult<Self> {
         let backend = match backend {
             None => Backend::best(),
             Some(name) => {
@@ -138,6 +179,11 @@ impl Hub {
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 debug_exceptions: AtomicBool::new(true),
+                debug_blocking: AtomicBool::new(false),
+                special: AtomicBool::new(guest.is_some()),
+                hooks,
+                listener_class: GilCell::new(None),
+                guest,
             })
         })
     }
@@ -165,6 +211,9 @@ impl Hub {
         if slf.get().closed.load(Ordering::Relaxed) {
             return Err(close::closed_error());
         }
+        if let Some(guest) = &slf.get().guest {
+            return guest.greenlet(py);
+        }
         if !slf.get().is_mine() {
             return Err(PyRuntimeError::new_err(
                 "the hub belongs to another thread, where it has not run yet",
@@ -189,8 +238,10 @@ impl Hub {
     /// Whether `greenlet` is the one that runs the loop.
     #[inline]
     pub(crate) fn is_hub_greenlet(&self, py: Python<'_>, greenlet: &Greenlet) -> bool {
-        self.greenlet
-            .with(py, |own| own.as_ref().is_some_and(|own| own.is(greenlet)))
+        let own = self
+            .greenlet
+            .with(py, |own| own.as_ref().map(|own| own.is(greenlet)));
+        own.unwrap_or_else(|| self.is_host_greenlet(py, greenlet))
     }
 
     /// Whether this hub belongs to the calling thread.
@@ -201,19 +252,42 @@ impl Hub {
 
     /// After something was queued: lets a hub of another thread, which may be asleep, look at it.
     #[inline]
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn nudge(&self, py: Python<'_>) {
         if !self.is_mine() {
             self.inbox.wake();
+        } else if self.guest.is_some() {
+            self.arm_or_report(py);
+        }
+    }
+
+    /// After something was queued by this thread: a guest has its host look at it.
+    #[inline]
+    pub(crate) fn queued(&self, py: Python<'_>) {
+        if self.guest.is_some() {
+            self.arm_or_report(py);
         }
     }
 
     /// Wakes a parked green thread, from any thread that holds the GIL.
     #[inline]
     pub(crate) fn wake(&self, py: Python<'_>, id: ParkId, wake: Wake) {
+        if self.special.load(Ordering::Relaxed) {
+            self.wake_specially(py, id, wake);
+        } else if self.is_mine() {
+            self.scheduler.with(py, |s| s.wake(id, wake));
+        } else {
+            self.inbox.send(inbox::Message::Wake(id, wake));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_specially(&self, py: Python<'_>, id: ParkId, wake: Wake) {
         if self.closed.load(Ordering::Relaxed) {
             self.hand_over(py, id, wake);
         } else if self.is_mine() {
             self.scheduler.with(py, |s| s.wake(id, wake));
+            self.arm_or_report(py);
         } else {
             self.inbox.send(inbox::Message::Wake(id, wake));
         }
@@ -221,16 +295,19 @@ impl Hub {
 }
 
 thread_local! {
-    // Empty while the thread has no hub. The pointer is read on every wait, so it is kept apart from the
-    // owner, whose destructor makes access to it slower.
+    // A reference that the thread owns, or null while it has no hub. It has no destructor: that would run
+    // when the interpreter is gone in the main thread, and `close` sees to the hubs of the others.
     static CURRENT: Cell<*mut pyo3::ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
-    static OWNER: RefCell<Option<Py<Hub>>> = const { RefCell::new(None) };
 }
 
 /// Makes `hub` the hub of this thread and returns the one that was.
-pub fn set_current(hub: Option<Py<Hub>>) -> Option<Py<Hub>> {
-    CURRENT.set(hub.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr));
-    OWNER.with(|owner| std::mem::replace(&mut *owner.borrow_mut(), hub))
+pub fn set_current(py: Python<'_>, hub: Option<Py<Hub>>) -> Option<Py<Hub>> {
+    let pointer = hub.map_or(std::ptr::null_mut(), Py::into_ptr);
+    let old = CURRENT.replace(pointer);
+    // SAFETY: the pointer is null or a reference that this function was given, which is given back.
+    let old = unsafe { Bound::from_owned_ptr_or_opt(py, old) };
+    // SAFETY: it is a `Hub`, as this function takes nothing else.
+    old.map(|old| unsafe { old.cast_into_unchecked() }.unbind())
 }
 
 /// The hub of this thread, made if there is none.
@@ -244,8 +321,8 @@ pub fn current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     if pointer.is_null() {
         return make_current(py);
     }
-    // SAFETY: `OWNER` keeps a reference to the object for as long as `CURRENT` points to it, and it is a
-    // `Hub` because `set_current` takes nothing else.
+    // SAFETY: `CURRENT` owns a reference to what it points to, and that is a `Hub` because `set_current`
+    // takes nothing else.
     Ok(unsafe { Bound::from_borrowed_ptr(py, pointer).cast_into_unchecked() })
 }
 
@@ -266,6 +343,7 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
     let own = own.as_ref().map(Bound::get);
     if let Some(hub) = own {
         hub.release(py, fd);
+        hub.tell_host(py, fd);
     }
     inbox::broadcast_closed(own.map(|hub| &*hub.inbox), fd, generation);
 }
@@ -275,7 +353,6 @@ pub fn closing(py: Python<'_>, fd: std::os::fd::RawFd) {
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
     static USE_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     USE_HUB.import(py, "eventlet.hubs", "use_hub")?.call0()?;
-    close::at_thread_end(py)?;
     match CURRENT.get() {
         pointer if pointer.is_null() => Err(PyRuntimeError::new_err(
             "eventlet.hubs.use_hub() made no hub",

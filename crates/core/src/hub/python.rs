@@ -2,21 +2,23 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use eventlet_greenlet::Greenlet;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::close::closed_error;
+use super::close::{at_thread_end, closed_error};
 use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
 use super::park::Wake;
 use super::scheduler::{Due, Task};
-use super::timer::Timer;
-use super::{Hub, current, set_current, wait};
+use super::timer::{LocalTimer, Timer};
+use super::turn::DEFAULT_SLEEP;
+use super::{Hooks, Hub, current, set_current, timer, wait};
 use crate::{arena, clock, errors};
 
 #[pymethods]
@@ -30,9 +32,10 @@ impl Hub {
     const WRITE: &'static str = "write";
 
     #[new]
+    #[classmethod]
     #[pyo3(signature = (backend = None))]
-    fn py_new(backend: Option<&str>) -> PyResult<Self> {
-        Self::with_backend(backend)
+    fn py_new(cls: &Bound<'_, PyType>, backend: Option<&str>) -> PyResult<Self> {
+        Self::with_backend(backend, Hooks::of(cls)?, None)
     }
 
     /// The system call behind this hub: "epoll", "kqueue", "poll" or "select".
@@ -68,10 +71,47 @@ impl Hub {
         _args: &Bound<'_, PyTuple>,
         _kw: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        if slf.get().running.load(Ordering::Relaxed) {
-            return Err(PyRuntimeError::new_err("Already running!"));
-        }
-        Self::run_loop(slf)
+        Self::drive(slf, None)
+    }
+
+    /// Runs `driver()` in place of the loop; it calls `_turn` in a loop of its own.
+    fn _drive(slf: &Bound<'_, Self>, driver: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::drive(slf, Some(driver))
+    }
+
+    /// Makes one turn of the loop, asleep for `seconds` at most; None has no limit.
+    fn _turn(slf: &Bound<'_, Self>, seconds: Option<f64>) -> PyResult<()> {
+        Self::turn(slf, seconds.map(duration))
+    }
+
+    /// Waits for descriptors, `seconds` at most, and queues what is to be called for those that are ready.
+    ///
+    /// A subclass that replaces it is called by the loop in each turn.
+    #[pyo3(name = "wait", signature = (seconds = None))]
+    fn py_wait(slf: &Bound<'_, Self>, seconds: Option<f64>) -> PyResult<()> {
+        Self::poll(slf, seconds.map(duration))
+    }
+
+    /// How long the hub sleeps when nothing is scheduled. Programs may replace it.
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn default_sleep(&self) -> f64 {
+        DEFAULT_SLEEP
+    }
+
+    /// When the next timer is due, on the hub's clock; None if there is none.
+    fn sleep_until(&self, py: Python<'_>) -> Option<f64> {
+        let deadline = self.scheduler.with(py, |s| s.timers.next_wakeup());
+        deadline.map(clock::seconds)
+    }
+
+    /// Does nothing: timers are where they belong at any time.
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn prepare_timers(&self) {}
+
+    /// Queues the timers that are due at `when`; they run in the present or the next round.
+    fn fire_timers(&self, py: Python<'_>, when: f64) {
+        let now = clock::from_seconds(when);
+        self.scheduler.with(py, |s| s.expire(now));
     }
 
     /// Gives way to the hub until somebody switches back, and returns what they pass.
@@ -91,7 +131,7 @@ impl Hub {
         {
             errors::unraisable(py, error, Some(&hook));
         }
-        Ok(Self::switch_out(slf, &greenlet)?.unbind())
+        Ok(Self::switch_directly(slf, &greenlet)?.unbind())
     }
 
     /// Ends the loop after the present turn. With `wait`, returns once it has ended.
@@ -113,7 +153,7 @@ impl Hub {
         // A stopping hub still ends its turn, so it must not fall asleep in it.
         let nothing = py.get_type::<PyDict>().into_any().unbind();
         this.scheduler.with(py, |s| s.push(Task::Call(nothing)));
-        this.nudge();
+        this.nudge(py);
         if wait {
             Self::ensure_greenlet(slf)?.switch(py)?;
         }
@@ -165,15 +205,24 @@ impl Hub {
     ) -> PyResult<Bound<'py, FdListener>> {
         let py = slf.py();
         let direction = Direction::from_name(&evtype.extract::<String>()?)?;
-        let listener = FdListener::new(
-            py,
-            evtype.unbind(),
-            fileno,
-            Some(cb),
-            Some(tb),
-            mark_as_closed,
-        )?;
-        let listener = Bound::new(py, listener)?;
+        let class = slf
+            .get()
+            .listener_class
+            .with(py, |class| class.as_ref().map(|class| class.clone_ref(py)));
+        let listener = match class {
+            None => {
+                let evtype = evtype.unbind();
+                let (cb, tb) = (Some(cb), Some(tb));
+                Bound::new(
+                    py,
+                    FdListener::new(py, evtype, fileno, cb, tb, mark_as_closed)?,
+                )?
+            }
+            Some(class) => class
+                .bind(py)
+                .call1((evtype, fileno, cb, tb, mark_as_closed))?
+                .cast_into()?,
+        };
         let waiter = Waiter::Listener(listener.clone().unbind());
         slf.get()
             .watch(py, fileno, direction, waiter)
@@ -230,16 +279,74 @@ impl Hub {
     /// `{"read": {fileno: listener}, "write": {...}}`, a snapshot.
     #[getter(listeners)]
     fn py_listeners<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let py = slf.py();
-        let all = PyDict::new(py);
-        for direction in [Direction::Read, Direction::Write] {
-            let side = PyDict::new(py);
-            for listener in Self::listeners(slf, direction)? {
-                side.set_item(listener.get().fileno(), listener)?;
-            }
-            all.set_item(direction.name(), side)?;
-        }
-        Ok(all)
+        Self::table(slf, true)
+    }
+
+    /// As `listeners`, with those that wait behind another one: `{"read": {fileno: [listener, ...]}, ...}`.
+    #[getter]
+    fn secondaries<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        Self::table(slf, false)
+    }
+
+    /// Listeners that are still to be told that their descriptor was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> Vec<Py<FdListener>> {
+        self.closed_listeners(py)
+    }
+
+    /// The class of the listeners that `add` makes.
+    #[getter]
+    fn lclass<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.listener_class
+            .with(py, |class| class.as_ref().map(|class| class.clone_ref(py)))
+            .map_or_else(
+                || py.get_type::<FdListener>().into_any(),
+                |class| class.into_bound(py),
+            )
+    }
+
+    #[setter]
+    fn set_lclass(&self, py: Python<'_>, class: Bound<'_, PyAny>) {
+        let class = if class.is(py.get_type::<FdListener>()) {
+            None
+        } else {
+            Some(class.unbind())
+        };
+        drop(self.listener_class.replace(py, class));
+    }
+
+    /// `[(time, timer), ...]`, a snapshot of what is scheduled, sleeping green threads included.
+    #[getter]
+    fn timers<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        Self::waiting_timers(slf)
+    }
+
+    /// `[(time, timer), ...]`, a snapshot of what fires in the next round.
+    #[getter]
+    fn next_timers<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        Self::queued_timers(slf)
+    }
+
+    /// How many timers have been cancelled that would not be due yet.
+    ///
+    /// They are gone, but for the counts: a program can tell from these how much it schedules in vain. The
+    /// count begins anew when it is half of a thousand timers or more.
+    #[getter]
+    fn timers_canceled(&self, py: Python<'_>) -> usize {
+        self.scheduler.with(py, |s| s.cancelled(clock::now()))
+    }
+
+    /// Whether rounds run between `block_detect_pre` and `block_detect_post`.
+    #[getter]
+    fn debug_blocking(&self) -> bool {
+        self.debug_blocking.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_debug_blocking(&self, on: bool) {
+        self.debug_blocking.store(on, Ordering::Relaxed);
+        // Who runs now gives way to the hub, not to the next in the round.
+        self.lent.store(false, Ordering::Relaxed);
     }
 
     /// Calls `cb(*args, **kw)` in the hub after `seconds`. Returns a timer, which has `cancel()`.
@@ -253,6 +360,7 @@ impl Hub {
     ) -> PyResult<Bound<'py, Timer>> {
         let timer = Timer::call(seconds, cb, args.unbind(), kw.map(Bound::unbind), None);
         let timer = Bound::new(slf.py(), timer)?;
+        timer.get().trace(slf.py())?;
         Timer::enqueue(&timer, slf);
         Ok(timer)
     }
@@ -268,7 +376,9 @@ impl Hub {
     ) -> PyResult<Bound<'py, Timer>> {
         let guard = Some(Greenlet::current(slf.py())?);
         let timer = Timer::call(seconds, cb, args.unbind(), kw.map(Bound::unbind), guard);
-        let timer = Bound::new(slf.py(), timer)?;
+        let timer = PyClassInitializer::from(timer).add_subclass(LocalTimer);
+        let timer = Bound::new(slf.py(), timer)?.into_super();
+        timer.get().trace(slf.py())?;
         Timer::enqueue(&timer, slf);
         Ok(timer)
     }
@@ -295,10 +405,15 @@ impl Hub {
         Ok(timer)
     }
 
-    /// How many timers wait, sleeping green threads and time limits included.
+    /// Notes that a timer of the program was cancelled, which the hub knows by itself.
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn timer_canceled(&self, _timer: &Bound<'_, PyAny>) {}
+
+    /// How many timers wait: sleeping green threads, time limits and cancelled timers included.
     fn get_timers_count(&self, py: Python<'_>) -> usize {
         self.scheduler.with(py, |s| {
             s.timers.len()
+                + s.cancelled(clock::now())
                 + s.tasks()
                     .filter(|task| matches!(task, Task::Fire(_)))
                     .count()
@@ -393,7 +508,7 @@ impl Hub {
             old
         });
         drop(old);
-        Ok(())
+        self.attach_again(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -401,6 +516,12 @@ impl Hub {
             .greenlet
             .peek(|g| visit.call(g.as_ref().map(Greenlet::object)))
         {
+            result?;
+        }
+        if let Some(guest) = &self.guest {
+            guest.traverse(&visit)?;
+        }
+        if let Some(result) = self.listener_class.peek(|class| visit.call(class)) {
             result?;
         }
         let scheduled = self.scheduler.peek(|s| {
@@ -447,27 +568,56 @@ impl Hub {
         let greenlet = self.greenlet.take(py);
         let parks = self.scheduler.with(py, |s| std::mem::take(&mut s.parks));
         drop((greenlet, self.take_queues(py), parks));
+        if let Some(guest) = &self.guest {
+            guest.clear(py);
+        }
+        drop(self.listener_class.take(py));
     }
+}
+
+impl Hub {
+    fn drive(slf: &Bound<'_, Self>, driver: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if slf.get().running.load(Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("Already running!"));
+        }
+        Self::run_loop(slf, driver)
+    }
+}
+
+/// A time that Python gives in seconds; what is too long for us is the longest there is.
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 /// The hub of the calling thread, made on first use.
 #[pyfunction]
-pub fn get_hub(py: Python<'_>) -> PyResult<Bound<'_, Hub>> {
-    current(py)
+pub fn get_hub(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Hub::face(&current(py)?)
 }
 
-/// Makes `hub` the hub of the calling thread; `None` leaves it without one until it is needed.
+/// Makes `hub`, native or any object with the methods of one, the hub of the calling thread; `None` leaves
+/// it without one until it is needed.
 ///
 /// The one before is closed: its timers and listeners are lost, its descriptors released.
 #[pyfunction]
 #[pyo3(signature = (hub))]
-pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, Hub>>) -> PyResult<()> {
+pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    let hub = match hub {
+        None => None,
+        Some(hub) => Some(match hub.cast_into::<Hub>() {
+            Ok(native) => native,
+            Err(error) => Hub::behind(&error.into_inner())?,
+        }),
+    };
     if let Some(hub) = &hub
         && hub.get().closed.load(Ordering::Relaxed)
     {
         return Err(closed_error());
     }
-    match set_current(hub.clone().map(Bound::unbind)) {
+    if hub.is_some() {
+        at_thread_end(py)?;
+    }
+    match set_current(py, hub.clone().map(Bound::unbind)) {
         Some(old) if hub.as_ref().is_none_or(|hub| !old.is(hub)) => {
             Hub::close(old.bind(py), hub.as_ref())
         }
@@ -485,6 +635,24 @@ pub fn has_hub(py: Python<'_>) -> bool {
 #[pyfunction]
 pub fn set_prevent_multiple_readers(on: bool) {
     io::EXCLUSIVE.store(on, Ordering::Relaxed);
+}
+
+/// What `Hub.prevent_multiple_readers` is for hubs that are made from now on.
+#[pyfunction]
+pub fn prevent_multiple_readers() -> bool {
+    io::EXCLUSIVE.load(Ordering::Relaxed)
+}
+
+/// Sets whether timers that are made from now on keep the stack of the code that makes them.
+#[pyfunction]
+pub fn set_timer_stacks(on: bool) {
+    timer::STACKS.store(on, Ordering::Relaxed);
+}
+
+/// Whether timers keep the stack of the code that makes them.
+#[pyfunction]
+pub fn timer_stacks() -> bool {
+    timer::STACKS.load(Ordering::Relaxed)
 }
 
 /// For `os.register_at_fork`: gives the child's only thread a hub that works.
@@ -531,11 +699,15 @@ pub fn backends(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Hub>()?;
     module.add_class::<Timer>()?;
+    module.add_class::<LocalTimer>()?;
     module.add_class::<FdListener>()?;
     module.add_function(wrap_pyfunction!(get_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_hub, module)?)?;
     module.add_function(wrap_pyfunction!(has_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_prevent_multiple_readers, module)?)?;
+    module.add_function(wrap_pyfunction!(prevent_multiple_readers, module)?)?;
+    module.add_function(wrap_pyfunction!(set_timer_stacks, module)?)?;
+    module.add_function(wrap_pyfunction!(timer_stacks, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
     module.add_function(wrap_pyfunction!(backends, module)?)?;

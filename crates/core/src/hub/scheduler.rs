@@ -61,6 +61,12 @@ pub struct Scheduler {
     pub parks: Parks,
     pub timers: TimerQueue<Due>,
     due: Vec<Due>,
+    /// When the timers that were cancelled would have been due.
+    cancelled: Vec<u64>,
+    /// How many of these, the last ones, were scheduled and cancelled in this round.
+    fleeting: usize,
+    /// How many rounds there have been.
+    pub rounds: u64,
 }
 
 /// What a green thread that parks should do next.
@@ -82,6 +88,9 @@ impl Scheduler {
             parks: Parks::default(),
             timers: TimerQueue::new(now),
             due: Vec::new(),
+            cancelled: Vec::new(),
+            fleeting: 0,
+            rounds: 0,
         }
     }
 
@@ -131,24 +140,72 @@ impl Scheduler {
 
     /// Opens a round: due timers, then what was queued.
     pub fn begin_round(&mut self, now: u64) {
+        self.rounds += 1;
+        if self.fleeting > 0 {
+            self.forget_fleeting();
+        }
         if !self.timers.is_empty() {
-            let mut due = std::mem::take(&mut self.due);
-            self.timers.expire(now, &mut due);
-            for action in due.drain(..) {
-                match action {
-                    Due::Expire(id) => self.wake_in_round(id, Wake::TimedOut),
-                    Due::Start(greenlet) => self.round.push_back(Task::Start(greenlet)),
-                    Due::Fire(timer) => self.round.push_back(Task::Fire(timer)),
-                    Due::Handle(handler) => self.round.push_back(Task::Handle(handler)),
-                }
-            }
-            self.due = due;
+            self.expire(now);
         }
         if self.round.is_empty() {
             std::mem::swap(&mut self.round, &mut self.next);
         } else {
             self.round.append(&mut self.next);
         }
+    }
+
+    /// Queues what is due at `now` for the current round.
+    pub fn expire(&mut self, now: u64) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.expire(now, &mut due);
+        for action in due.drain(..) {
+            match action {
+                Due::Expire(id) => self.wake_in_round(id, Wake::TimedOut),
+                Due::Start(greenlet) => self.round.push_back(Task::Start(greenlet)),
+                Due::Fire(timer) => self.round.push_back(Task::Fire(timer)),
+                Due::Handle(handler) => self.round.push_back(Task::Handle(handler)),
+            }
+        }
+        self.due = due;
+    }
+
+    /// Takes out the timer `key`, which was scheduled in `round` to fire at `deadline`, and counts it as
+    /// cancelled: until then, but to the end of the round only if it began in it.
+    pub fn cancel(&mut self, key: TimerKey, deadline: u64, round: u64) -> Option<Due> {
+        let due = self.timers.cancel(key);
+        if due.is_some() {
+            if round == self.rounds {
+                self.cancelled.push(deadline);
+                self.fleeting += 1;
+            } else {
+                let index = self.cancelled.len() - self.fleeting;
+                self.cancelled.push(deadline);
+                let last = self.cancelled.len() - 1;
+                self.cancelled.swap(index, last);
+            }
+            let total = self.timers.len() + self.cancelled.len();
+            if total > 1000 && 2 * self.cancelled.len() >= total {
+                self.cancelled.clear();
+                self.fleeting = 0;
+            }
+        }
+        due
+    }
+
+    #[cold]
+    fn forget_fleeting(&mut self) {
+        let lasting = self.cancelled.len() - self.fleeting;
+        self.cancelled.truncate(lasting);
+        self.fleeting = 0;
+    }
+
+    /// How many timers have been cancelled that would not be due at `now`.
+    pub fn cancelled(&mut self, now: u64) -> usize {
+        let lasting = self.cancelled.len() - self.fleeting;
+        let fleeting = self.cancelled.split_off(lasting);
+        self.cancelled.retain(|deadline| *deadline > now);
+        self.cancelled.extend(fleeting);
+        self.cancelled.len()
     }
 
     /// Whether anything waits to run, in this round or the next.

@@ -1,9 +1,12 @@
 //! Timers: calls that the hub makes later.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::TimerKey;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -12,6 +15,9 @@ use super::scheduler::{Due, Task};
 use crate::cell::GilCell;
 use crate::clock;
 
+/// Whether timers keep the stack of whoever makes them.
+pub static STACKS: AtomicBool = AtomicBool::new(false);
+
 /// A call that the hub makes after some time.
 ///
 /// `Timer(seconds, cb, *args, **kw)` describes the call and schedules nothing; `schedule()` or
@@ -19,6 +25,8 @@ use crate::clock;
 #[pyclass(frozen, subclass, weakref, module = "eventlet.hubs.timer")]
 pub struct Timer {
     seconds: f64,
+    /// Tells which of two timers was made first.
+    serial: u64,
     state: GilCell<State>,
 }
 
@@ -27,8 +35,12 @@ struct State {
     called: bool,
     key: Option<(TimerKey, Py<Hub>)>,
     scheduled: u64,
+    /// The round of the hub in which it was scheduled.
+    round: u64,
     /// A local timer does nothing once this greenlet is dead.
     guard: Option<Greenlet>,
+    /// Where it was made, if that is wanted.
+    stack: Option<String>,
 }
 
 enum Action {
@@ -70,16 +82,16 @@ impl Action {
 impl Timer {
     #[new]
     #[pyo3(signature = (seconds, cb, *args, **kw))]
-    fn py_new(seconds: f64, cb: Py<PyAny>, args: Py<PyTuple>, kw: Option<Py<PyDict>>) -> Self {
-        Self::new(
-            seconds,
-            Action::Call {
-                function: cb,
-                args,
-                kwargs: kw,
-            },
-            None,
-        )
+    fn py_new(
+        py: Python<'_>,
+        seconds: f64,
+        cb: Py<PyAny>,
+        args: Py<PyTuple>,
+        kw: Option<Py<PyDict>>,
+    ) -> PyResult<Self> {
+        let timer = Self::call(seconds, cb, args, kw, None);
+        timer.trace(py)?;
+        Ok(timer)
     }
 
     /// The delay that was asked for, in seconds.
@@ -123,7 +135,9 @@ impl Timer {
     /// Whether it is still to run.
     #[getter]
     fn pending(&self, py: Python<'_>) -> bool {
-        !self.called(py)
+        self.state.with(py, |s| {
+            !s.called && s.guard.as_ref().is_none_or(|g| !g.is_dead())
+        })
     }
 
     /// When it is due, on the hub's clock, in seconds.
@@ -157,21 +171,34 @@ impl Timer {
     /// Adds it to the hub of this thread; returns the timer.
     fn schedule<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let hub = super::current(slf.py())?;
-        Self::enqueue(slf, &hub);
+        Hub::face(&hub)?.call_method1(intern!(slf.py(), "add_timer"), (slf,))?;
         Ok(slf.clone())
     }
 
     /// Prevents the call, if it has not been made yet.
-    pub fn cancel(&self, py: Python<'_>) {
-        let (action, key) = self.state.with(py, |s| {
-            s.called = true;
-            (s.action.take(), s.key.take())
+    pub fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (called, action, key, scheduled, round) = slf.get().state.with(py, |s| {
+            let called = std::mem::replace(&mut s.called, true);
+            let action = s.action.take();
+            (called, action, s.key.take(), s.scheduled, s.round)
         });
-        if let Some((key, hub)) = key {
-            let removed = hub.get().scheduler.with(py, |s| s.timers.cancel(key));
-            drop(removed);
-        }
         drop(action);
+        if let Some((key, hub)) = key {
+            let removed = hub
+                .get()
+                .scheduler
+                .with(py, |s| s.cancel(key, scheduled, round));
+            drop(removed);
+            return Ok(());
+        }
+        // It may be in the books of a hub that the program has written.
+        match super::existing(py) {
+            Some(hub) if !called && hub.get().guest.is_some() => Hub::face(&hub)?
+                .call_method1(intern!(py, "timer_canceled"), (slf,))
+                .map(drop),
+            _ => Ok(()),
+        }
     }
 
     #[pyo3(signature = (*_args))]
@@ -185,8 +212,10 @@ impl Timer {
             Some(call) => call.repr()?.to_string(),
             None => "done".to_owned(),
         };
+        let stack = slf.get().state.with(py, |s| s.stack.clone());
+        let stack = stack.map_or_else(String::new, |stack| format!("\n{stack}"));
         Ok(format!(
-            "{}({}, {call})",
+            "{}({}, {call}){stack}",
             slf.get_type().name()?,
             slf.get().seconds
         ))
@@ -194,7 +223,10 @@ impl Timer {
 
     /// Timers have an order so that they can share a heap with other things; any will do.
     fn __lt__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {
-        slf.as_ptr() < other.as_ptr()
+        match other.cast::<Self>() {
+            Ok(other) => slf.get().serial < other.get().serial,
+            Err(_) => slf.as_ptr() < other.as_ptr(),
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -236,14 +268,18 @@ impl Timer {
 
 impl Timer {
     fn new(seconds: f64, action: Action, guard: Option<Greenlet>) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
         Self {
             seconds,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             state: GilCell::new(State {
                 action: Some(action),
                 called: false,
                 key: None,
                 scheduled: 0,
+                round: 0,
                 guard,
+                stack: None,
             }),
         }
     }
@@ -279,6 +315,21 @@ impl Timer {
         )
     }
 
+    /// Keeps the stack of whoever makes the timer, if that is wanted.
+    pub fn trace(&self, py: Python<'_>) -> PyResult<()> {
+        if STACKS.load(Ordering::Relaxed) {
+            let lines = py.import("traceback")?.call_method0("format_stack")?;
+            let stack: Vec<String> = lines.extract()?;
+            self.state.with(py, |s| s.stack = Some(stack.concat()));
+        }
+        Ok(())
+    }
+
+    /// When it is due, in seconds.
+    pub fn due(&self, py: Python<'_>) -> f64 {
+        clock::seconds(self.state.with(py, |s| s.scheduled))
+    }
+
     /// Puts it into `hub`'s queue.
     pub fn enqueue(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) {
         let py = slf.py();
@@ -293,12 +344,12 @@ impl Timer {
         }
         if this.seconds > 0.0 {
             let deadline = clock::after(now, this.seconds);
-            let key = hub
-                .get()
-                .scheduler
-                .with(py, |s| s.timers.insert(deadline, Due::Fire(timer)));
+            let (key, round) = hub.get().scheduler.with(py, |s| {
+                (s.timers.insert(deadline, Due::Fire(timer)), s.rounds)
+            });
             let old = this.state.with(py, |s| {
                 s.scheduled = deadline;
+                s.round = round;
                 s.key.replace((key, hub.clone().unbind()))
             });
             drop(old);
@@ -306,7 +357,7 @@ impl Timer {
             this.state.with(py, |s| s.scheduled = now);
             hub.get().scheduler.with(py, |s| s.push(Task::Fire(timer)));
         }
-        hub.get().nudge();
+        hub.get().nudge(py);
     }
 
     /// Makes the call, once.
@@ -338,6 +389,27 @@ impl Timer {
                 exception,
             }) => throw(py, &greenlet, exception),
         }
+    }
+}
+
+/// A timer that does nothing if the greenlet that made it has ended by then.
+#[pyclass(frozen, subclass, extends = Timer, module = "eventlet.hubs.timer")]
+pub struct LocalTimer;
+
+#[pymethods]
+impl LocalTimer {
+    #[new]
+    #[pyo3(signature = (seconds, cb, *args, **kw))]
+    fn py_new(
+        py: Python<'_>,
+        seconds: f64,
+        cb: Py<PyAny>,
+        args: Py<PyTuple>,
+        kw: Option<Py<PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let timer = Timer::call(seconds, cb, args, kw, Some(Greenlet::current(py)?));
+        timer.trace(py)?;
+        Ok(PyClassInitializer::from(timer).add_subclass(Self))
     }
 }
 

@@ -1,14 +1,17 @@
 //! The loop itself.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use eventlet_greenlet::Greenlet;
 use eventlet_reactor::Event;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 
 use super::inbox::{self, Message};
-use super::io::{Direction, IoHandler, Waiter};
+use super::io::{IoHandler, Waiter};
 use super::park::Wake;
 use super::scheduler::Task;
 use super::timer::{self, Timer};
@@ -16,8 +19,11 @@ use super::{Hub, wait};
 use crate::{clock, errors, greenthread};
 
 impl Hub {
-    /// Turns until told to stop.
-    pub(super) fn run_loop(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Turns until told to stop; by `driver`, if there is one.
+    pub(super) fn run_loop(
+        slf: &Bound<'_, Self>,
+        driver: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let this = slf.get();
         let current = Greenlet::current(slf.py())?;
         let own = this.is_hub_greenlet(slf.py(), &current);
@@ -26,8 +32,11 @@ impl Hub {
         this.alive.store(own, Ordering::Relaxed);
         this.stopping.store(false, Ordering::Relaxed);
         let result = (|| {
+            if let Some(driver) = driver {
+                return driver.call0().map(drop);
+            }
             while !this.stopping.load(Ordering::Relaxed) {
-                Self::turn(slf)?;
+                Self::turn(slf, None)?;
             }
             Ok(())
         })();
@@ -37,7 +46,8 @@ impl Hub {
         result
     }
 
-    fn turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Makes one turn, asleep for `patience` at most.
+    pub(super) fn turn(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         this.counters.turns.add();
@@ -45,7 +55,22 @@ impl Hub {
             this.read_inbox(py);
         }
         this.scheduler.with(py, |s| s.begin_round(clock::now()));
-        Self::poll(slf)?;
+        if this.hooks.wait {
+            Self::wait_by_method(slf, patience)?;
+        } else {
+            Self::poll(slf, patience)?;
+        }
+        if this.debug_blocking.load(Ordering::Relaxed) {
+            return Self::perform_watched(slf);
+        }
+        Self::perform_all(slf)
+    }
+
+    /// Runs the round.
+    #[inline]
+    fn perform_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
         while let Some(task) = this.scheduler.with(py, super::scheduler::Scheduler::pop) {
             if let Err(error) = Self::perform(slf, task) {
                 Self::escaped(slf, "squelch_generic_exception", None, error)?;
@@ -87,23 +112,29 @@ impl Hub {
                 Message::Call(function) => {
                     self.scheduler.with(py, |s| s.push(Task::Call(function)));
                 }
-                Message::Closed(fd, generation) => self.release_older(py, fd, generation),
+                Message::Closed(fd, generation) => {
+                    self.release_older(py, fd, generation);
+                    self.tell_host_older(py, fd, generation);
+                }
             }
         }
     }
 
     /// Looks at the descriptors and queues who is concerned; sleeps there if nothing else is to be done.
-    fn poll(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn poll(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         // A handler may queue something, so it runs before anybody decides how long to sleep.
         py.check_signals()?;
         this.counters.polls.add();
-        let idle = this.scheduler.with(py, |s| s.is_idle()) && this.inbox.is_empty();
+        let idle = patience != Some(Duration::ZERO) && this.is_idle(py);
+        let timeout = if idle {
+            Self::timeout(slf, patience)?
+        } else {
+            None
+        };
         let mut events = this.events.take(py);
         let result = if idle {
-            let deadline = this.scheduler.with(py, |s| s.timers.next_wakeup());
-            let timeout = deadline.map(|deadline| clock::until(clock::now(), deadline));
             // Nobody of this thread can run meanwhile, and other threads do not touch the table.
             let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
                 return Ok(());
@@ -131,6 +162,63 @@ impl Hub {
         this.dispatch(py, &mut events);
         this.events.replace(py, events);
         Ok(())
+    }
+
+    /// Whether there is nothing to do before something happens.
+    fn is_idle(&self, py: Python<'_>) -> bool {
+        self.scheduler.with(py, |s| s.is_idle()) && self.inbox.is_empty()
+    }
+
+    /// How long to sleep if nothing happens: until the next timer, or what `default_sleep` says if the
+    /// program has replaced it.
+    fn timeout(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<Option<Duration>> {
+        let py = slf.py();
+        let deadline = slf.get().scheduler.with(py, |s| s.timers.next_wakeup());
+        let timeout = match deadline {
+            Some(deadline) => Some(clock::until(clock::now(), deadline)),
+            None => Self::default_patience(slf)?,
+        };
+        Ok(match (timeout, patience) {
+            (Some(timeout), Some(patience)) => Some(timeout.min(patience)),
+            (timeout, patience) => timeout.or(patience),
+        })
+    }
+
+    fn default_patience(slf: &Bound<'_, Self>) -> PyResult<Option<Duration>> {
+        let method = slf.getattr(intern!(slf.py(), "default_sleep"))?;
+        if method.is_instance_of::<PyCFunction>() {
+            return Ok(None);
+        }
+        let seconds: f64 = method.call0()?.extract()?;
+        Ok(Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+    }
+
+    /// Polls by the method `wait`, which the class of the hub has replaced.
+    #[cold]
+    #[inline(never)]
+    fn wait_by_method(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        py.check_signals()?;
+        let timeout = if patience != Some(Duration::ZERO) && this.is_idle(py) {
+            Self::timeout(slf, patience)?.map_or(DEFAULT_SLEEP, |timeout| timeout.as_secs_f64())
+        } else {
+            0.0
+        };
+        slf.call_method1(intern!(py, "wait"), (timeout,))?;
+        this.scheduler.with(py, |s| s.begin_round(clock::now()));
+        Ok(())
+    }
+
+    /// Runs the round between the methods that watch for what blocks.
+    #[cold]
+    #[inline(never)]
+    fn perform_watched(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.call_method0(intern!(py, "block_detect_pre"))?;
+        let result = Self::perform_all(slf);
+        slf.call_method0(intern!(py, "block_detect_post"))?;
+        result
     }
 
     /// Polls without waiting.
@@ -234,10 +322,12 @@ impl Hub {
         }
     }
 
-    fn resume(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<()> {
+    pub(super) fn resume(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<()> {
         let this = slf.get();
         this.counters.switches.add();
-        this.lent.store(true, Ordering::Relaxed);
+        // What runs the turns itself wants to come back after each of them.
+        let lend = !this.hooks.run && !this.debug_blocking.load(Ordering::Relaxed);
+        this.lent.store(lend, Ordering::Relaxed);
         let result = greenlet.switch(slf.py());
         this.lent.store(false, Ordering::Relaxed);
         result.map(drop)
@@ -265,59 +355,12 @@ impl Hub {
             return Err(error);
         }
         let value = error.value(py).clone();
-        let info = (value.get_type(), value, error.traceback(py));
-        let reported = match source {
-            Some(source) => slf.call_method1(report, (source, info)),
-            None => slf.call_method1(report, (info,)),
-        };
-        if let Err(error) = reported {
-            errors::unraisable(py, error, Some(slf.as_any()));
-        }
+        let traceback = error.traceback(py).map(Bound::into_any);
+        let info = (value.get_type().into_any(), value.into_any(), traceback);
+        Self::report(slf, report, source, info);
         Ok(())
     }
-
-    /// Who waits on what, as listener objects made for the occasion.
-    pub(super) fn listeners<'py>(
-        slf: &Bound<'py, Self>,
-        direction: Direction,
-    ) -> PyResult<Vec<Bound<'py, super::listener::FdListener>>> {
-        use super::listener::FdListener;
-        enum Found {
-            Listener(Py<FdListener>),
-            Green(i32, Greenlet),
-        }
-        let py = slf.py();
-        let this = slf.get();
-        let found = this.io.with(py, |io| {
-            this.scheduler.with(py, |s| {
-                io.waiting(direction)
-                    .filter_map(|waiting| match waiting.waiter {
-                        Waiter::Listener(listener) => Some(Found::Listener(listener.clone_ref(py))),
-                        Waiter::Park(id) | Waiter::LevelPark(id) => s
-                            .parks
-                            .greenlet(*id)
-                            .map(|greenlet| Found::Green(waiting.fd, greenlet.clone_ref(py))),
-                        Waiter::Handler(_) => None,
-                    })
-                    .collect::<Vec<_>>()
-            })
-        });
-        found
-            .into_iter()
-            .map(|found| match found {
-                Found::Listener(listener) => Ok(listener.into_bound(py)),
-                Found::Green(fd, greenlet) => {
-                    let object = greenlet.bind(py);
-                    let cb = object.getattr("switch")?.unbind();
-                    let tb = object.getattr("throw")?.unbind();
-                    let evtype = direction.name().into_pyobject(py)?.into_any().unbind();
-                    let object = object.clone().unbind();
-                    Bound::new(
-                        py,
-                        FdListener::with_greenlet(evtype, fd, Some(cb), Some(tb), None, object),
-                    )
-                }
-            })
-            .collect()
-    }
 }
+
+/// Seconds that a hub sleeps when there is nothing to wait for, as its `default_sleep` says.
+pub(super) const DEFAULT_SLEEP: f64 = 60.0;

@@ -85,6 +85,18 @@ impl Hub {
         slf: &Bound<'py, Self>,
         greenlet: &Greenlet,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().hooks.switch {
+            return Self::switch_by_hook(slf);
+        }
+        Self::switch_directly(slf, greenlet)
+    }
+
+    /// As [`switch_out`](Self::switch_out), whatever the class of the hub says.
+    #[inline]
+    pub(super) fn switch_directly<'py>(
+        slf: &Bound<'py, Self>,
+        greenlet: &Greenlet,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         match Self::next(slf, greenlet)? {
             Some(next) => next.switch(py),
@@ -152,6 +164,9 @@ impl Hub {
         let greenlet = Self::waiting_greenlet(slf)?;
         let parking = this.park(py, &greenlet, deadline);
         let id = parking.id;
+        if this.hooks.io {
+            return Self::wait_by_hook(slf, fd, direction, &greenlet, parking);
+        }
         if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
             this.unpark(py, parking);
             return Err(refusal(py, fd, direction, refused));
@@ -207,6 +222,8 @@ impl Hub {
                 Waiter::Park(id) | Waiter::LevelPark(id) => {
                     self.scheduler.with(py, |s| s.wake(id, Wake::Closed));
                 }
+                // One that was defanged wants to hear nothing.
+                Waiter::Listener(listener) if listener.get().spent(py) => {}
                 Waiter::Listener(listener) => {
                     // Its descriptor may have been found ready in this round; that is over now.
                     listener.get().set_spent(py, true);

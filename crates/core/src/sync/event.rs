@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::waiters::{Waiter, Waiters};
+use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::clock;
 use crate::greenthread::exception_from;
@@ -24,6 +25,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 #[pyclass(frozen, subclass, dict, weakref, module = "eventlet.event")]
 pub struct Event {
     state: GilCell<State>,
+    watchers: Watchers,
 }
 
 enum Outcome {
@@ -101,6 +103,7 @@ impl Event {
     fn new(_args: &Bound<'_, PyTuple>, _kw: Option<&Bound<'_, PyDict>>) -> Self {
         Self {
             state: GilCell::new(State::default()),
+            watchers: Watchers::new(),
         }
     }
 
@@ -272,7 +275,18 @@ impl Event {
         ))
     }
 
+    /// Has `callback()` called whenever this may have become ready.
+    fn _watch(&self, py: Python<'_>, callback: Py<PyAny>) {
+        self.watchers.add(py, callback);
+    }
+
+    /// Takes a callback of `_watch` back. Returns whether it was there.
+    fn _unwatch(&self, callback: &Bound<'_, PyAny>) -> bool {
+        self.watchers.remove(callback.py(), callback)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.watchers.traverse(&visit)?;
         self.state
             .peek(|s| {
                 if let Some(outcome) = &s.outcome {
@@ -288,6 +302,7 @@ impl Event {
 
     fn __clear__(&self, py: Python<'_>) {
         drop(self.state.take(py));
+        self.watchers.clear(py);
     }
 }
 
@@ -313,6 +328,7 @@ impl Event {
                 for waiter in waiters {
                     waiter.wake(py);
                 }
+                self.watchers.notify(py);
                 Ok(())
             }
             Err(outcome) => {

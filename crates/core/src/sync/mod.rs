@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`waiters`] | a line of green threads, of any hub |
+//! | [`watchers`] | those who wait for one of several things |
 //! | [`event`] | one value for everybody who waits |
 //! | [`semaphore`] | units that are taken and given back; locks |
 //! | [`queue`] | items that some put in and others get out |
@@ -12,6 +13,7 @@ pub mod event;
 pub mod queue;
 pub mod semaphore;
 pub mod waiters;
+mod watchers;
 
 use pyo3::prelude::*;
 

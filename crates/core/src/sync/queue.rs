@@ -35,6 +35,7 @@ use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
 use super::args::{Flag, deadline};
 use super::waiters::{self, Waiter, Waiters, wait_in_line};
+use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::errors;
 use crate::hub::{self, Hub, ParkId, Wake};
@@ -45,6 +46,7 @@ use crate::hub::{self, Hub, ParkId, Wake};
 #[pyclass(frozen, subclass, dict, weakref, module = "eventlet.queue")]
 pub struct LightQueue {
     state: GilCell<State>,
+    watchers: Watchers,
     order: Order,
     /// Whether items are counted until `task_done`.
     counts: bool,
@@ -492,7 +494,10 @@ impl LightQueue {
         }
         let counts = this.counts;
         match this.state.with(py, |s| s.try_put(item, counts)) {
-            Put::Stored(None) => Ok(()),
+            Put::Stored(None) => {
+                slf.get().watchers.notify(slf.py());
+                Ok(())
+            }
             Put::Stored(Some(getter)) => {
                 getter.wake(py);
                 Ok(())
@@ -609,7 +614,18 @@ impl LightQueue {
         Ok(parts.join(" "))
     }
 
+    /// Has `callback()` called whenever this may have become ready.
+    fn _watch(&self, py: Python<'_>, callback: Py<PyAny>) {
+        self.watchers.add(py, callback);
+    }
+
+    /// Takes a callback of `_watch` back. Returns whether it was there.
+    fn _unwatch(&self, callback: &Bound<'_, PyAny>) -> bool {
+        self.watchers.remove(callback.py(), callback)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.watchers.traverse(&visit)?;
         self.state
             .peek(|s| {
                 match &s.store {
@@ -634,6 +650,7 @@ impl LightQueue {
             (store, putters, s.getters.take(), s.joiners.take())
         });
         drop(all);
+        self.watchers.clear(py);
     }
 }
 
@@ -660,6 +677,7 @@ impl LightQueue {
                 unfinished: 0,
                 joiners: Waiters::default(),
             }),
+            watchers: Watchers::new(),
             order,
             counts,
             hooks: Hooks::of(cls, base)?,
@@ -758,8 +776,9 @@ impl LightQueue {
                 return Err(standard_error(py, "Full"));
             }
         };
-        if let Some(getter) = getter {
-            getter.wake(py);
+        match getter {
+            Some(getter) => getter.wake(py),
+            None => this.watchers.notify(py),
         }
         if !waits {
             hub.get().unpark(py, parking);
@@ -912,7 +931,9 @@ impl LightQueue {
         let result = Self::hook_put(slf, item);
         this.state.with(py, |s| s.moving -= 1);
         result?;
-        Self::settle(slf)
+        Self::settle(slf)?;
+        this.watchers.notify(py);
+        Ok(())
     }
 
     /// Gets by way of the hooks.

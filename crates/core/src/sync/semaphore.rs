@@ -22,6 +22,7 @@ use eventlet_greenlet::Greenlet;
 
 use super::args::{Flag, deadline};
 use super::waiters::{self, Waiter, Waiters, wait_in_line};
+use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::errors;
 use crate::hub::{self, Wake};
@@ -34,6 +35,7 @@ use crate::hub::{self, Wake};
 #[pyclass(frozen, subclass, dict, weakref, module = "eventlet.semaphore")]
 pub struct Semaphore {
     state: GilCell<State>,
+    watchers: Watchers,
     kind: Kind,
     /// Whether `with` may skip looking for `acquire` and `release`, as no subclass replaces them.
     plain: bool,
@@ -204,7 +206,10 @@ impl Semaphore {
             Ok(s.hand())
         });
         match waiter {
-            Ok(None) => Ok(true),
+            Ok(None) => {
+                self.watchers.notify(py);
+                Ok(true)
+            }
             Ok(Some(waiter)) => {
                 waiter.wake(py);
                 Ok(true)
@@ -246,7 +251,18 @@ impl Semaphore {
         Ok(format!("<{name} c={counter} _w[{waiting}]>"))
     }
 
+    /// Has `callback()` called whenever this may have become ready.
+    fn _watch(&self, py: Python<'_>, callback: Py<PyAny>) {
+        self.watchers.add(py, callback);
+    }
+
+    /// Takes a callback of `_watch` back. Returns whether it was there.
+    fn _unwatch(&self, callback: &Bound<'_, PyAny>) -> bool {
+        self.watchers.remove(callback.py(), callback)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.watchers.traverse(&visit)?;
         self.state
             .peek(|s| s.waiters.traverse(&visit))
             .unwrap_or(Ok(()))
@@ -255,6 +271,7 @@ impl Semaphore {
     fn __clear__(&self, py: Python<'_>) {
         let waiters = self.state.with(py, |s| s.waiters.take());
         drop(waiters);
+        self.watchers.clear(py);
     }
 }
 
@@ -266,6 +283,7 @@ impl Semaphore {
                 original: 1,
                 waiters: Waiters::default(),
             }),
+            watchers: Watchers::new(),
             kind,
             plain,
         }
@@ -285,6 +303,7 @@ impl Semaphore {
         while let Some(waiter) = self.state.with(py, State::hand) {
             waiter.wake(py);
         }
+        self.watchers.notify(py);
     }
 
     /// Waits for a unit; false if the time is up first.
