@@ -12,10 +12,15 @@ from eventlet import corolocal, hubs, wsgi
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+def all_parked():
+    return hubs.get_hub().stats()["parked"]
+
+
 class Server:
     """A server whose application calls `handle` and sends what it returns."""
 
     def __init__(self):
+        self.others = all_parked()
         self.handle = lambda: None
         listener = eventlet.listen(("127.0.0.1", 0))
         self.address = listener.getsockname()
@@ -37,6 +42,10 @@ class Server:
             client.close()
         return result[0]
 
+    def spare(self):
+        """How many green threads wait for a request: all that wait but the server's own."""
+        return all_parked() - self.others - 1
+
 
 @pytest.fixture
 def server():
@@ -48,23 +57,18 @@ def server():
         eventlet.sleep(0)
 
 
-def parked():
-    """How many green threads wait, but for the server's own and this one."""
-    return hubs.get_hub().stats()["parked"] - 1
-
-
 def test_one_without_a_trace_waits_for_the_next_request(server):
     for _ in range(3):
         server.get(lambda: None)
-        assert parked() == 1
+        assert server.spare() == 1
 
 
 def test_none_is_left_at_the_end(server):
     server.get(lambda: None)
-    assert parked() == 1
+    assert server.spare() == 1
     server.green_thread.kill()
     eventlet.sleep(0)
-    assert hubs.get_hub().stats()["parked"] == 0
+    assert all_parked() == server.others
 
 
 def test_context_variables_are_set_back(server):
@@ -78,7 +82,7 @@ def test_one_with_an_attribute_ends(server):
         eventlet.getcurrent().mark = "mine"
 
     server.get(mark)
-    assert parked() == 0
+    assert server.spare() == 0
     assert not server.get(lambda: hasattr(eventlet.getcurrent(), "mark"))
 
 
@@ -92,7 +96,7 @@ def test_one_that_is_referred_to_weakly_ends(server):
     reference = server.get(lambda: weakref.ref(eventlet.getcurrent()))
     gc.collect()
     assert reference() is None
-    assert parked() == 0
+    assert server.spare() == 0
 
 
 def test_greenlet_local_data_is_not_handed_on(server):
@@ -103,13 +107,13 @@ def test_greenlet_local_data_is_not_handed_on(server):
 
 def test_one_that_has_waited_ends(server):
     server.get(lambda: eventlet.sleep(0))
-    assert parked() == 0
+    assert server.spare() == 0
 
 
 def test_a_pending_timeout_is_not_handed_on(server):
     limit = []
     server.get(lambda: limit.append(eventlet.Timeout(0.001)))
-    assert parked() == 0
+    assert server.spare() == 0
     # It goes off, and finds the green thread that it was for dead.
     eventlet.sleep(0.002)
     assert not limit[0].pending
