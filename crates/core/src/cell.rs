@@ -24,7 +24,7 @@ pub struct GilCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: every access but construction and destruction needs the GIL: `with` and `with_entry` take a
+// SAFETY: every access but construction and destruction needs the GIL: `with` takes a
 // `Python` token, and `peek` may only be called by the garbage collector, which runs with the GIL held.
 // So two threads are never inside at once, and the module declares `gil_used`, so this holds on
 // free-threaded builds too.
