@@ -83,7 +83,7 @@ def _rest() -> ModuleType:
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
     """Return locks of the module's own, and the hook that reports errors, unless it is another."""
-    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", _CRLock())]
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", _new_rlock())]
     if hasattr(_original, "_shutdown_locks_lock"):
         also.append((_original, "_shutdown_locks_lock", Lock()))
     if _original.excepthook is _original.__excepthook__:
@@ -107,6 +107,12 @@ def excepthook(args: Any, /) -> None:
     """As ``threading.excepthook``; a green thread that was killed has nothing to say."""
     if not issubclass(args.exc_type, GreenletExit):
         _original.__excepthook__(args)
+
+
+def _new_rlock() -> Any:
+    lock = _CRLock()
+    lock._block = Lock()
+    return lock
 
 
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
