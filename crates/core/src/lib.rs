@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`ident`] | numbers that tell green threads apart |
 //! | [`net`] | sockets |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
@@ -19,6 +20,7 @@ mod clock;
 mod errors;
 mod greenthread;
 mod hub;
+mod ident;
 mod net;
 mod sync;
 mod timeout;
@@ -34,6 +36,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
+    module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
     net::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
