@@ -12,7 +12,6 @@ from __future__ import annotations
 import io as _io
 import os as _original
 import stat as _stat
-import sys as _sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,13 +65,13 @@ _WNOHANG = _original.WNOHANG
 
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
-    """What has kept `read` and `write` for itself."""
-    connection = _sys.modules.get("multiprocessing.connection")
-    if connection is None:
+    """What has kept `read` and `write` for itself, or waits in its own way."""
+    try:
+        from eventlet.green import _multiprocessing
+    except ImportError:
+        # This Python was built without.
         return []
-    from eventlet.green import _multiprocessing
-
-    return _multiprocessing.connection_patches(connection)
+    return _multiprocessing.patches()
 
 
 def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:

@@ -14,6 +14,7 @@ from time import monotonic as _monotonic
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING, Any
 
+from eventlet import patcher as _patcher
 from eventlet._children import CAN_WAIT as _CAN_WAIT
 from eventlet._children import wait_for_child as _wait_for_child
 from eventlet._core import can_wait as _can_wait
@@ -29,16 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
-#: What monkey patching puts into the standard module: what `Popen` makes its pipes with, and waits
-#: for them with. Its class stays what it is.
-__patched__ = ["_PopenSelector", "io"]
+#: What monkey patching puts into the standard module: what `Popen` makes its pipes with. Its class
+#: stays what it is.
+__patched__ = ["io"]
 
 _blocking_wait: Any = _original.Popen._wait  # type: ignore[attr-defined]
 
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
-    """How ``subprocess.Popen`` waits for the child, whoever has imported it before."""
-    return [(_original.Popen, "_wait", _wait)]
+    """How ``subprocess.Popen`` waits, whoever has imported it before: for the child, for pipes."""
+    triples: list[tuple[Any, str, Any]] = [(_original.Popen, "_wait", _wait)]
+    if not _patcher.is_monkey_patched("selectors"):
+        triples += _green_selectors.__also_patched__()
+    return triples
 
 
 class _GreenIO(_ModuleType):
