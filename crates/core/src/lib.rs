@@ -5,6 +5,7 @@
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
 //! | [`net`] | sockets |
+//! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
@@ -21,6 +22,7 @@ mod errors;
 mod greenthread;
 mod hub;
 mod net;
+mod posix;
 mod sync;
 mod timeout;
 mod wsgi;
@@ -36,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::add_to(module)?;
     greenthread::add_to(module)?;
     net::add_to(module)?;
+    posix::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;
