@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from greenlet import GreenletExit, getcurrent
 
 from eventlet import _os_threads
+from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
 from eventlet.event import Event as _Event
-from eventlet.green import _idents
 from eventlet.lock import Lock
+from eventlet.lock import RLock as _RLock
 
 globals().update(
     {name: value for name, value in vars(_original).items() if not name.startswith("__")}
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 #: What monkey patching puts into the standard module.
 __patched__ = [
     "LockType",
+    "RLock",
     "_count",
     "_local",
     "allocate",
@@ -39,8 +41,9 @@ __patched__ = [
 ]
 
 error = RuntimeError
-get_ident = _idents.get_ident
+get_ident = _get_ident
 LockType = Lock
+RLock = _RLock
 
 _os_ident: Callable[[], int] = _os_threads.get_ident
 _main_ident: int = vars(_original).get("_get_main_thread_ident", _os_ident)()

@@ -16,20 +16,24 @@ from greenlet import GreenletExit
 
 from eventlet import _os_threads
 from eventlet import patcher as _patcher
+from eventlet._core import get_ident
 from eventlet.corolocal import local
 from eventlet.green import _fork, _threads
 from eventlet.green import thread as _thread
 from eventlet.green import time as _time
-from eventlet.green._idents import get_ident
 from eventlet.green.thread import allocate_lock
-from eventlet.lock import Lock
+from eventlet.lock import Condition, Lock, RLock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module.
 __patched__ = [
+    "Condition",
     "Lock",
+    "RLock",
     "_CRLock",
+    "_PyRLock",
+    "_RLock",
     "_allocate_lock",
     "_shutdown",
     "currentThread",
@@ -38,7 +42,7 @@ __patched__ = [
     "local",
 ]
 
-_CRLock = _original._PyRLock  # type: ignore[attr-defined]
+_CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
 
 # What the running Python starts its threads with.
@@ -83,7 +87,7 @@ def _rest() -> ModuleType:
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
     """Return locks of the module's own, and the hook that reports errors, unless it is another."""
-    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", _CRLock())]
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", RLock())]
     if hasattr(_original, "_shutdown_locks_lock"):
         also.append((_original, "_shutdown_locks_lock", Lock()))
     if _original.excepthook is _original.__excepthook__:
