@@ -13,6 +13,7 @@ from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
 from eventlet.event import Event as _Event
+from eventlet.green._tracing import traced as _traced
 from eventlet.lock import Lock
 from eventlet.lock import RLock as _RLock
 
@@ -60,9 +61,11 @@ allocate = allocate_lock
 class _Running:
     """A green thread that was started here and has not ended."""
 
-    __slots__ = ("os_thread", "sentinels")
+    __slots__ = ("interrupt", "os_thread", "sentinels")
 
     def __init__(self) -> None:
+        #: A KeyboardInterrupt that was raised in it, and is the main thread's.
+        self.interrupt: BaseException | None = None
         #: The OS thread it runs in.
         self.os_thread = _os_ident()
         #: Locks that are released when it ends.
@@ -94,13 +97,25 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     ident = get_ident()
     running = _running[ident] = _Running()
     try:
-        function(*args, **kwargs)
+        if _is_traced(function):
+            with _traced():
+                function(*args, **kwargs)
+        else:
+            function(*args, **kwargs)
     except (SystemExit, GreenletExit):
         pass
     finally:
         _running.pop(ident, None)
         for lock in running.sentinels:
             lock.release()
+    if running.interrupt is not None:
+        raise running.interrupt
+
+
+def _is_traced(function: Callable[..., object]) -> bool:
+    """Return whether a function of ``threading`` is about to set a trace or profile function."""
+    names = getattr(getattr(function, "__func__", None), "__globals__", {})
+    return bool(names.get("_trace_hook") or names.get("_profile_hook"))
 
 
 def exit() -> None:

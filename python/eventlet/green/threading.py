@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading as _original
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ __patched__ = [
     "local",
 ]
 
+_OSRLock: Any = type(_original.RLock())
 _CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
 
@@ -92,7 +93,19 @@ def __also_patched__() -> list[tuple[Any, str, Any]]:
         also.append((_original, "_shutdown_locks_lock", Lock()))
     if _original.excepthook is _original.__excepthook__:
         also.append((_original, "excepthook", excepthook))
+    if "logging" in sys.modules:
+        also += _logging_locks(sys.modules["logging"])
     return also
+
+
+def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield new locks for the handlers that exist, in place of those that nobody holds."""
+    handlers = [handler for found in [*logging._handlerList] if (handler := found()) is not None]
+    for owner, name in [(logging, "_lock"), *((handler, "lock") for handler in handlers)]:
+        lock = getattr(owner, name, None)
+        if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
+            lock.release()
+            yield owner, name, RLock()
 
 
 def current_thread() -> Any:
@@ -108,9 +121,17 @@ currentThread = current_thread
 
 
 def excepthook(args: Any, /) -> None:
-    """As ``threading.excepthook``; a green thread that was killed has nothing to say."""
-    if not issubclass(args.exc_type, GreenletExit):
-        _original.__excepthook__(args)
+    """As ``threading.excepthook``, but for what ends green threads from outside.
+
+    One that was killed has nothing to say, and the main thread is the one to be interrupted.
+    """
+    running = _thread._running.get(get_ident())
+    if issubclass(args.exc_type, GreenletExit):
+        return
+    if running is not None and issubclass(args.exc_type, KeyboardInterrupt):
+        running.interrupt = args.exc_value
+        return
+    _original.__excepthook__(args)
 
 
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
