@@ -10,7 +10,7 @@
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
-//! | [`arena`] | what makes green threads cheap to start |
+//! | [`arena`], [`datastack`] | what makes green threads cheap to start and small |
 //! | [`cell`] | how state is shared under the GIL |
 //!
 //! Start reading at [`hub`].
@@ -18,6 +18,7 @@
 mod arena;
 mod cell;
 mod clock;
+mod datastack;
 mod errors;
 mod greenthread;
 mod hub;

@@ -14,14 +14,13 @@ from typing import Any
 from eventlet import patcher as _patcher
 from eventlet.green import threading as _threading
 from eventlet.green import time as _time
+from eventlet.queue import SimpleQueue
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module. Its other classes are written in Python, and
 #: become green with the locks that they make.
 __patched__ = ["SimpleQueue"]
-
-SimpleQueue = _original._PySimpleQueue  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 from weakref import WeakSet
 
 from eventlet import _os_threads, patcher
+from eventlet._core import get_ident
 from eventlet.green import thread as _thread
-from eventlet.green._idents import get_ident
 
 __all__ = ["table", "watch"]
 
@@ -48,6 +48,10 @@ class _Nobody:
         pass
 
     _after_fork = _reset_internal_locks = _stop = _nothing
+
+    @property
+    def ident(self) -> int:
+        return _os_threads.get_ident()
 
 
 #: What the modules have while nobody forks.

@@ -17,8 +17,8 @@ from weakref import ref
 from greenlet import getcurrent, greenlet
 
 from eventlet import _os_threads
+from eventlet._core import get_ident
 from eventlet.event import Event
-from eventlet.green._idents import get_ident
 from eventlet.greenthread import GreenThread
 
 __all__ = ["current_thread"]

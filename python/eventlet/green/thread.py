@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from greenlet import GreenletExit, getcurrent
 
 from eventlet import _os_threads
+from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
 from eventlet.event import Event as _Event
-from eventlet.green import _idents
+from eventlet.green._tracing import traced as _traced
 from eventlet.lock import Lock
+from eventlet.lock import RLock as _RLock
 
 globals().update(
     {name: value for name, value in vars(_original).items() if not name.startswith("__")}
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 #: What monkey patching puts into the standard module.
 __patched__ = [
     "LockType",
+    "RLock",
     "_count",
     "_local",
     "allocate",
@@ -39,8 +42,9 @@ __patched__ = [
 ]
 
 error = RuntimeError
-get_ident = _idents.get_ident
+get_ident = _get_ident
 LockType = Lock
+RLock = _RLock
 
 _os_ident: Callable[[], int] = _os_threads.get_ident
 _main_ident: int = vars(_original).get("_get_main_thread_ident", _os_ident)()
@@ -57,9 +61,11 @@ allocate = allocate_lock
 class _Running:
     """A green thread that was started here and has not ended."""
 
-    __slots__ = ("os_thread", "sentinels")
+    __slots__ = ("interrupt", "os_thread", "sentinels")
 
     def __init__(self) -> None:
+        #: A KeyboardInterrupt that was raised in it, and is the main thread's.
+        self.interrupt: BaseException | None = None
         #: The OS thread it runs in.
         self.os_thread = _os_ident()
         #: Locks that are released when it ends.
@@ -91,13 +97,25 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     ident = get_ident()
     running = _running[ident] = _Running()
     try:
-        function(*args, **kwargs)
+        if _is_traced(function):
+            with _traced():
+                function(*args, **kwargs)
+        else:
+            function(*args, **kwargs)
     except (SystemExit, GreenletExit):
         pass
     finally:
         _running.pop(ident, None)
         for lock in running.sentinels:
             lock.release()
+    if running.interrupt is not None:
+        raise running.interrupt
+
+
+def _is_traced(function: Callable[..., object]) -> bool:
+    """Return whether a function of ``threading`` is about to set a trace or profile function."""
+    names = getattr(getattr(function, "__func__", None), "__globals__", {})
+    return bool(names.get("_trace_hook") or names.get("_profile_hook"))
 
 
 def exit() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading as _original
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,24 @@ from greenlet import GreenletExit
 
 from eventlet import _os_threads
 from eventlet import patcher as _patcher
+from eventlet._core import get_ident
 from eventlet.corolocal import local
 from eventlet.green import _fork, _threads
 from eventlet.green import thread as _thread
 from eventlet.green import time as _time
-from eventlet.green._idents import get_ident
 from eventlet.green.thread import allocate_lock
-from eventlet.lock import Lock
+from eventlet.lock import Condition, Lock, RLock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module.
 __patched__ = [
+    "Condition",
     "Lock",
+    "RLock",
     "_CRLock",
+    "_PyRLock",
+    "_RLock",
     "_allocate_lock",
     "_shutdown",
     "currentThread",
@@ -38,7 +42,8 @@ __patched__ = [
     "local",
 ]
 
-_CRLock = _original._PyRLock  # type: ignore[attr-defined]
+_OSRLock: Any = type(_original.RLock())
+_CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
 
 # What the running Python starts its threads with.
@@ -83,12 +88,24 @@ def _rest() -> ModuleType:
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
     """Return locks of the module's own, and the hook that reports errors, unless it is another."""
-    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", _new_rlock())]
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", RLock())]
     if hasattr(_original, "_shutdown_locks_lock"):
         also.append((_original, "_shutdown_locks_lock", Lock()))
     if _original.excepthook is _original.__excepthook__:
         also.append((_original, "excepthook", excepthook))
+    if "logging" in sys.modules:
+        also += _logging_locks(sys.modules["logging"])
     return also
+
+
+def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield new locks for the handlers that exist, in place of those that nobody holds."""
+    handlers = [handler for found in [*logging._handlerList] if (handler := found()) is not None]
+    for owner, name in [(logging, "_lock"), *((handler, "lock") for handler in handlers)]:
+        lock = getattr(owner, name, None)
+        if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
+            lock.release()
+            yield owner, name, RLock()
 
 
 def current_thread() -> Any:
@@ -104,15 +121,17 @@ currentThread = current_thread
 
 
 def excepthook(args: Any, /) -> None:
-    """As ``threading.excepthook``; a green thread that was killed has nothing to say."""
-    if not issubclass(args.exc_type, GreenletExit):
-        _original.__excepthook__(args)
+    """As ``threading.excepthook``, but for what ends green threads from outside.
 
-
-def _new_rlock() -> Any:
-    lock = _CRLock()
-    lock._block = Lock()
-    return lock
+    One that was killed has nothing to say, and the main thread is the one to be interrupted.
+    """
+    running = _thread._running.get(get_ident())
+    if issubclass(args.exc_type, GreenletExit):
+        return
+    if running is not None and issubclass(args.exc_type, KeyboardInterrupt):
+        running.interrupt = args.exc_value
+        return
+    _original.__excepthook__(args)
 
 
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]

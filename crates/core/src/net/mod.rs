@@ -30,6 +30,7 @@ use pyo3::prelude::*;
 /// Adds the classes and functions to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
+    module.add_class::<tls::TlsMethods>()?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_adopted, module)?)?;
