@@ -6,10 +6,11 @@
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
 //! | [`ident`] | numbers that tell green threads apart |
 //! | [`net`] | sockets |
+//! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
-//! | [`arena`] | what makes green threads cheap to start |
+//! | [`arena`], [`datastack`] | what makes green threads cheap to start and small |
 //! | [`cell`] | how state is shared under the GIL |
 //!
 //! Start reading at [`hub`].
@@ -17,11 +18,13 @@
 mod arena;
 mod cell;
 mod clock;
+mod datastack;
 mod errors;
 mod greenthread;
 mod hub;
 mod ident;
 mod net;
+mod posix;
 mod sync;
 mod timeout;
 mod wsgi;
@@ -38,6 +41,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     greenthread::add_to(module)?;
     module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
     net::add_to(module)?;
+    posix::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;
