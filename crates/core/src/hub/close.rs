@@ -164,9 +164,10 @@ fn is_finalizing(py: Python<'_>) -> bool {
 
 /// Has the hub of this thread closed when the thread ends.
 pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
+    let thread = ident::thread();
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    if threading.call_method0("get_ident")?.eq(main)? {
+    if main.extract::<u64>()? == thread {
         return Ok(());
     }
     // SAFETY: the GIL is held; a borrowed reference or NULL, without an exception, comes back.
