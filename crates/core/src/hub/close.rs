@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
+use super::inbox::this_thread;
 use super::scheduler::Task;
 use super::{Hub, ParkId, Wake, existing, set_current};
 use crate::{clock, errors};
@@ -130,10 +131,16 @@ pub(super) fn closed_error() -> PyErr {
 
 /// Lives in the dictionary of a thread's state, so it is dropped when the thread ends.
 #[pyclass(frozen, module = "eventlet._core")]
-struct ThreadEnd;
+struct ThreadEnd {
+    thread: usize,
+}
 
 impl Drop for ThreadEnd {
     fn drop(&mut self) {
+        // The only thread of a forked child drops those of all the others.
+        if self.thread != this_thread() {
+            return;
+        }
         Python::attach(|py| {
             let Some(hub) = existing(py) else { return };
             if !is_finalizing(py)
@@ -172,7 +179,8 @@ pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
             if state.contains(key)? {
                 return Ok(());
             }
-            state.set_item(key, ThreadEnd)
+            let thread = this_thread();
+            state.set_item(key, ThreadEnd { thread })
         }
         None => Ok(()),
     }
