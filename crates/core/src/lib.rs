@@ -14,6 +14,7 @@
 //! Start reading at [`hub`].
 
 mod arena;
+mod call;
 mod cell;
 mod clock;
 mod errors;

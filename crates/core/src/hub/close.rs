@@ -17,6 +17,7 @@ use pyo3::{ffi, intern};
 
 use super::inbox::this_thread;
 use super::scheduler::Task;
+use super::signals::is_main_thread;
 use super::{Hub, ParkId, Wake, existing, set_current};
 use crate::{clock, errors};
 
@@ -165,9 +166,7 @@ fn is_finalizing(py: Python<'_>) -> bool {
 
 /// Has the hub of this thread closed when the thread ends.
 pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    if threading.call_method0("get_ident")?.eq(main)? {
+    if is_main_thread(py)? {
         return Ok(());
     }
     // SAFETY: the GIL is held; a borrowed reference or NULL, without an exception, comes back.
