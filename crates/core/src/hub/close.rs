@@ -15,11 +15,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
-use super::inbox::this_thread;
 use super::scheduler::Task;
 use super::signals::is_main_thread;
 use super::{Hub, ParkId, Wake, existing, set_current};
-use crate::{clock, errors};
+use crate::{clock, errors, ident};
 
 impl Hub {
     /// Ends the hub's greenlet and drops its queue, timers and listeners.
@@ -133,13 +132,13 @@ pub(super) fn closed_error() -> PyErr {
 /// Lives in the dictionary of a thread's state, so it is dropped when the thread ends.
 #[pyclass(frozen, module = "eventlet._core")]
 struct ThreadEnd {
-    thread: usize,
+    thread: u64,
 }
 
 impl Drop for ThreadEnd {
     fn drop(&mut self) {
-        // The only thread of a forked child drops those of all the others.
-        if self.thread != this_thread() {
+        // In a forked child, the thread that is left drops what belongs to the others.
+        if self.thread != ident::thread() {
             return;
         }
         Python::attach(|py| {
@@ -178,7 +177,7 @@ pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
             if state.contains(key)? {
                 return Ok(());
             }
-            let thread = this_thread();
+            let thread = ident::thread();
             state.set_item(key, ThreadEnd { thread })
         }
         None => Ok(()),

@@ -165,7 +165,7 @@ impl Drop for Inbox {
 
 /// An identity for the calling thread that is cheap to get.
 #[inline]
-pub fn this_thread() -> usize {
+fn this_thread() -> usize {
     thread_local! {
         static MARK: u8 = const { 0 };
     }
