@@ -6,6 +6,7 @@ import socket as _original
 from typing import TYPE_CHECKING, Any
 
 from eventlet.green import _dns
+from eventlet.greenio import early
 from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
 
 # Everything that the running Python has, whichever version it is; what is green comes afterwards.
@@ -22,7 +23,6 @@ __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module.
 __patched__ = [
-    "SocketType",
     "create_connection",
     "fromfd",
     "getaddrinfo",
@@ -36,7 +36,13 @@ __patched__ = [
 ]
 
 timeout = TimeoutError
-socket = SocketType = GreenSocket
+socket = GreenSocket
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what monkey patching replaces in classes: triples of class, name and value."""
+    return early.replacements()
+
 
 getaddrinfo = _dns.getaddrinfo
 gethostbyaddr = _dns.gethostbyaddr

@@ -40,6 +40,13 @@ impl Limit {
         Self::Unknown
     }
 
+    /// One that is `seconds` away, or none.
+    pub fn after(seconds: Option<f64>) -> Self {
+        seconds.map_or(Self::Never, |seconds| {
+            Self::At(clock::after(clock::now(), seconds))
+        })
+    }
+
     /// Deals with a failed read: waits if it would have blocked.
     ///
     /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
@@ -101,6 +108,16 @@ impl Limit {
         if is_non_blocking(socket)? {
             return Ok(());
         }
+        self.wait_level(socket, fd, direction)
+    }
+
+    /// Waits for a descriptor of which the hub is told nothing when it is opened.
+    pub fn wait_level(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<()> {
         let deadline = self.deadline(socket, libc::EAGAIN)?;
         let hub = hub::current(socket.py())?;
         timely(Hub::wait_level(&hub, fd, direction, deadline)?)

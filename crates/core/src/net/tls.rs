@@ -349,7 +349,8 @@ pub fn retry_ssl<'py>(
     }
 }
 
-fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
+/// The direction that the error of an operation on TLS asks to wait for.
+pub fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
     static READ: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static WRITE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = error.get_type(py);
