@@ -18,7 +18,7 @@
 
 mod address;
 mod base;
-mod buffer;
+pub(crate) mod buffer;
 mod connect;
 mod early;
 mod fd;
@@ -39,5 +39,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_adopted, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_closing, module)?)?;
+    module.add_function(wrap_pyfunction!(fd::set_fd_owner, module)?)?;
+    module.add_function(wrap_pyfunction!(fd::fd_owner, module)?)?;
     module.add_function(wrap_pyfunction!(tls::retry_ssl, module)?)
 }
