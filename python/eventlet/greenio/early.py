@@ -27,29 +27,33 @@ __all__ = ["replacements", "waiting"]
 _Base: Any = _socket.socket
 _Socket: Any = _module.socket
 
-#: Those that may wait, and what they wait for if they do: whether it is to write.
+#: Those that may wait: whether it is to write, and the place of the flags among the arguments.
 _WAITING = {
-    "_accept": False,
-    "recv": False,
-    "recv_into": False,
-    "recvfrom": False,
-    "recvfrom_into": False,
-    "recvmsg": False,
-    "recvmsg_into": False,
-    "send": True,
+    "_accept": (False, 0),
+    "recv": (False, 1),
+    "recv_into": (False, 2),
+    "recvfrom": (False, 1),
+    "recvfrom_into": (False, 2),
+    "recvmsg": (False, 2),
+    "recvmsg_into": (False, 2),
+    "send": (True, 1),
 }
+_DONTWAIT: int = getattr(_socket, "MSG_DONTWAIT", 0)
 #: How long to wait until a local socket may have room for another connection, in seconds.
 _PAUSE = 0.005
 
 
-def waiting(original: Callable[..., Any], *, write: bool) -> Callable[..., Any]:
+def waiting(original: Callable[..., Any], *, write: bool, flags: int = 99) -> Callable[..., Any]:
     """Return a method that calls `original`, and lets other green threads run while it waits.
 
     :param write: what it means if `original` raises BlockingIOError: that the socket cannot be
         written to, or that it cannot be read from.
+    :param flags: the place of the flags among its arguments; with MSG_DONTWAIT it does not wait.
     """
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > flags and args[flags] & _DONTWAIT:
+            return original(self, *args, **kwargs)
         return call_early(self, write, self.gettimeout(), original, self, *args, **kwargs)
 
     return _named(method, original)
@@ -65,8 +69,8 @@ def _named(method: Callable[..., Any], original: Any) -> Callable[..., Any]:
 def replacements() -> list[tuple[Any, str, Any]]:
     """Return what to put where: triples of a class, the name of an attribute and its value."""
     methods: dict[str, Any] = {
-        name: waiting(getattr(_Base, name), write=write)
-        for name, write in _WAITING.items()
+        name: waiting(getattr(_Base, name), write=write, flags=flags)
+        for name, (write, flags) in _WAITING.items()
         if hasattr(_Base, name)
     }
     own = [_real_close, _sendfile_use_sendfile, connect, connect_ex, detach, sendall, sendto]

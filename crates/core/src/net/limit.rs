@@ -4,6 +4,7 @@
 //! up the first time the operation would block; the deadline that comes of it holds for the whole operation,
 //! however often it has to wait.
 
+use std::ffi::c_int;
 use std::os::fd::RawFd;
 
 use pyo3::exceptions::PyTimeoutError;
@@ -50,7 +51,8 @@ impl Limit {
     /// Deals with a failed read: waits if it would have blocked.
     ///
     /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
-    /// the connection as one that has ended: Eventlet's rule.
+    /// the connection as one that has ended: Eventlet's rule. With `MSG_DONTWAIT` in `flags` there is no
+    /// waiting.
     #[cold]
     #[inline(never)]
     pub fn after_read(
@@ -58,8 +60,12 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<Next> {
         match errno {
+            libc::EAGAIN if flags & libc::MSG_DONTWAIT != 0 => {
+                return Err(errors::os_error(socket.py(), errno));
+            }
             libc::EINTR => socket.py().check_signals()?,
             libc::EAGAIN | libc::ENOTCONN => self.wait(socket, fd, Direction::Read, errno)?,
             libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => return Ok(Next::Ended),
@@ -68,7 +74,7 @@ impl Limit {
         Ok(Next::Retry)
     }
 
-    /// Deals with a failed write: waits if it would have blocked.
+    /// Deals with a failed write: waits if it would have blocked, unless `flags` has `MSG_DONTWAIT`.
     #[cold]
     #[inline(never)]
     pub fn after_write(
@@ -76,10 +82,13 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<()> {
         match errno {
             libc::EINTR => socket.py().check_signals(),
-            libc::EAGAIN => self.wait(socket, fd, Direction::Write, errno),
+            libc::EAGAIN if flags & libc::MSG_DONTWAIT == 0 => {
+                self.wait(socket, fd, Direction::Write, errno)
+            }
             _ => Err(errors::os_error(socket.py(), errno)),
         }
     }
