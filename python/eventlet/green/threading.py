@@ -6,21 +6,37 @@ functions; until then, those of a copy that imports green modules.
 
 from __future__ import annotations
 
+import sys
 import threading as _original
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
+
+from eventlet import _os_threads
 from eventlet import patcher as _patcher
 from eventlet.corolocal import local
+from eventlet.green import _fork, _threads
 from eventlet.green import thread as _thread
 from eventlet.green import time as _time
-from eventlet.green.thread import allocate_lock, get_ident
+from eventlet.green._idents import get_ident
+from eventlet.green.thread import allocate_lock
 from eventlet.lock import Lock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module.
-__patched__ = ["Lock", "_CRLock", "_allocate_lock", "get_ident", "local"]
+__patched__ = [
+    "Lock",
+    "_CRLock",
+    "_allocate_lock",
+    "_shutdown",
+    "currentThread",
+    "current_thread",
+    "get_ident",
+    "local",
+]
 
 _CRLock = _original._PyRLock  # type: ignore[attr-defined]
 _allocate_lock = allocate_lock
@@ -54,4 +70,64 @@ def _rest() -> ModuleType:
     """Return the module that has what is not here."""
     if _patcher.is_monkey_patched(_original):
         return _original
-    return _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+    made = sys.modules.get("__patched_module_threading")
+    if made is None:
+        made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+        for name in __patched__:
+            setattr(made, name, globals()[name])
+        _fork.watch(made)
+        # At the end the interpreter asks the standard module only.
+        _register_atexit(made._shutdown)
+    return made
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return locks of the module's own, and the hook that reports errors, unless it is another."""
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", _new_rlock())]
+    if hasattr(_original, "_shutdown_locks_lock"):
+        also.append((_original, "_shutdown_locks_lock", Lock()))
+    if _original.excepthook is _original.__excepthook__:
+        also.append((_original, "excepthook", excepthook))
+    return also
+
+
+def current_thread() -> Any:
+    """Return the thread that calls.
+
+    Any green thread has one, however it was started; but only those that are a ``Thread`` are
+    found by `enumerate`.
+    """
+    return _threads.current_thread(_fork.table(_rest()))
+
+
+currentThread = current_thread
+
+
+def excepthook(args: Any, /) -> None:
+    """As ``threading.excepthook``; a green thread that was killed has nothing to say."""
+    if not issubclass(args.exc_type, GreenletExit):
+        _original.__excepthook__(args)
+
+
+def _new_rlock() -> Any:
+    lock = _CRLock()
+    lock._block = Lock()
+    return lock
+
+
+_register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
+_original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
+
+
+def _shutdown() -> None:
+    """Wait for all threads that the interpreter waits for before it ends."""
+    _original_shutdown()
+    real = sys.modules.get("__original_module_threading")
+    if real is not None:
+        # These are real ones, and what they do may need green threads.
+        for thread in real.enumerate():
+            if not thread.daemon and thread is not real.main_thread():
+                _os_threads.ThreadPool(1).execute(thread.join)
+
+
+_fork.watch(_original)

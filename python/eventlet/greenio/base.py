@@ -19,10 +19,12 @@ from typing import Any
 from eventlet import hubs
 from eventlet._core import (
     SocketMethods,
+    fd_owner,
     init_sockets,
     notify_adopted,
     notify_closing,
     notify_opened,
+    set_fd_owner,
 )
 
 __all__ = [
@@ -108,7 +110,7 @@ class GreenSocket(SocketMethods, _Socket):
         _init(self, family, type, proto, fileno)
         if set_nonblocking and (fileno is not None or not _SOCK_NONBLOCK):
             _set_base_timeout(self, 0.0)
-        notify_opened(self.fileno())
+        notify_opened(self.fileno(), id(self))
 
     def _stand_for(self, original: Any, set_nonblocking_: bool) -> None:
         fileno = original.fileno()
@@ -124,6 +126,7 @@ class GreenSocket(SocketMethods, _Socket):
         if set_nonblocking_:
             set_nonblocking(original)
         notify_adopted(fileno)
+        set_fd_owner(fileno, id(self))
 
     def _accepted(self, family: int, type_: int, proto: int, fileno: int) -> GreenSocket:
         """Make the socket of a connection that `accept` has taken."""
@@ -197,10 +200,16 @@ class GreenSocket(SocketMethods, _Socket):
     def detach(self) -> int:
         """Give up the descriptor without closing it, and return its number.
 
-        Green threads that wait for it get `IOClosed`.
+        Green threads that wait for it get `IOClosed`. The descriptor is in blocking mode
+        afterwards, unless the socket's timeout is 0: whoever gets it may know nothing of hubs.
         """
+        # Another socket may have been made of the descriptor, as for TLS.
+        owned = fd_owner(self.fileno()) == id(self)
         notify_closing(self.fileno())
-        return super().detach()
+        fileno = super().detach()
+        if owned and self._green_timeout != 0.0:
+            os.set_blocking(fileno, True)
+        return fileno
 
     def _real_close(
         self, _ss: Any = _socket.socket, _notify: Callable[[int], None] = notify_closing
@@ -396,6 +405,7 @@ def set_nonblocking(fd: Any) -> None:
         flags = fcntl.fcntl(fileno, fcntl.F_GETFL)
         if not flags & os.O_NONBLOCK:
             fcntl.fcntl(fileno, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        set_fd_owner(fileno, id(fd))
     else:
         setblocking(False)
 

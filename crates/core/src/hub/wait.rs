@@ -38,12 +38,6 @@ impl Hub {
         Ok(greenlet)
     }
 
-    /// Whether the running greenlet can wait on this hub: it is not the hub itself.
-    pub(crate) fn may_wait(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let greenlet = Greenlet::current(slf.py())?;
-        Ok(!slf.get().is_hub_greenlet(slf.py(), &greenlet))
-    }
-
     /// Announces a wait of `greenlet`, until `deadline` at the latest.
     #[inline]
     pub(crate) fn park(

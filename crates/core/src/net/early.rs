@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::limit::Limit;
 use super::{base, connect, fd, tls};
 use crate::hub::io::Direction;
-use crate::hub::{self, Hub};
+use crate::posix::hub_to_wait_on;
 
 /// Calls `function(*args, **kwargs)`, an operation on `sock`, until it need not wait, and lets other green
 /// threads run meanwhile.
@@ -32,7 +32,7 @@ pub fn call_early<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = sock.py();
-    if timeout == Some(0.0) || !can_wait(py)? {
+    if timeout == Some(0.0) || hub_to_wait_on(py)?.is_none() {
         return function.call(args, kwargs);
     }
     let blocking = if write {
@@ -77,16 +77,6 @@ fn without_waiting<'py>(
         Err(error) => return Err(error),
     }
     Ok(result)
-}
-
-/// Tells whether the caller may wait on a hub: there is one in this OS thread, and the caller is not the hub
-/// itself.
-#[pyfunction]
-pub fn can_wait(py: Python<'_>) -> PyResult<bool> {
-    let Some(hub) = hub::existing(py) else {
-        return Ok(false);
-    };
-    Hub::may_wait(&hub)
 }
 
 /// Returns `address` with its host as a number, if it has one that is a name. It is looked up without

@@ -33,7 +33,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
     module.add_class::<tls::TlsMethods>()?;
     module.add_function(wrap_pyfunction!(early::call_early, module)?)?;
-    module.add_function(wrap_pyfunction!(early::can_wait, module)?)?;
     module.add_function(wrap_pyfunction!(early::resolved, module)?)?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
