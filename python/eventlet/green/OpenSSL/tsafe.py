@@ -6,4 +6,4 @@
 
 from __future__ import annotations
 
-from OpenSSL.tsafe import *  # type: ignore[import-not-found]
+from OpenSSL.tsafe import *
