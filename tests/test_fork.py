@@ -309,6 +309,30 @@ ended(child)
     )
 
 
+def test_hubs_of_other_os_threads_end_without_taking_this_one_along(program):
+    program(
+        """
+ready, leave = threading.Event(), threading.Event()
+def other():
+    eventlet.sleep(0)
+    ready.set()
+    leave.wait(LONG)
+thread = threading.Thread(target=other)
+thread.start()
+ready.wait(LONG)
+busy = Busy()
+before = hubs.get_hub()
+child = os.fork()
+if child == 0:
+    in_child(lambda: (busy.check(False), before is hubs.get_hub() or os._exit(2)))
+busy.check(True)
+leave.set()
+thread.join()
+ended(child)
+"""
+    )
+
+
 def test_children_of_children(program):
     program(
         """

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`ident`] | numbers that tell green threads apart |
 //! | [`net`] | sockets |
 //! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
@@ -21,6 +22,7 @@ mod datastack;
 mod errors;
 mod greenthread;
 mod hub;
+mod ident;
 mod net;
 mod posix;
 mod sync;
@@ -37,6 +39,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
+    module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
     net::add_to(module)?;
     posix::add_to(module)?;
     sync::add_to(module)?;

@@ -250,6 +250,11 @@ impl Hub {
         self.inbox.is_mine()
     }
 
+    /// Whether its thread has another hub now, or ends.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// After something was queued: lets a hub of another thread, which may be asleep, look at it.
     #[inline]
     pub(crate) fn nudge(&self, py: Python<'_>) {

@@ -19,7 +19,7 @@ use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
 use super::{Hooks, Hub, current, set_current, timer, wait};
-use crate::{arena, clock, errors};
+use crate::{arena, clock, errors, ident};
 
 #[pymethods]
 impl Hub {
@@ -616,6 +616,7 @@ pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     }
     if hub.is_some() {
         at_thread_end(py)?;
+        ident::publish(py)?;
     }
     match set_current(py, hub.clone().map(Bound::unbind)) {
         Some(old) if hub.as_ref().is_none_or(|hub| !old.is(hub)) => {
