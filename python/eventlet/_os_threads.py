@@ -132,6 +132,19 @@ class ThreadPool:
             job.clear()
             del done
 
+    def submit(
+        self, done: Any, meth: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Have ``meth(*args, **kwargs)`` called in a thread of the pool.
+
+        :param done: gets the result by its ``send(result)``, or the exception by its
+            ``send(exc=exception)``; in the thread that made the call. None: nobody wants to know.
+        :returns: a list; the call is not begun any more once the list has been emptied.
+        """
+        job: _Job = [done, meth, args, kwargs]
+        self._enqueue(job)
+        return job
+
     def start(self, threads: int) -> None:
         """Start threads until there are so many; never more than `max_threads`."""
         while True:

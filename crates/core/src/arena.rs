@@ -16,6 +16,8 @@ use std::sync::{Mutex, OnceLock};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::datastack;
+
 /// The size of a data stack chunk (`DATA_STACK_CHUNK_SIZE`), unchanged since CPython 3.11.
 const BLOCK_SIZE: usize = 16 * 1024;
 
@@ -53,7 +55,7 @@ pub struct Counters {
 }
 
 /// Installs the cache, once a process.
-pub fn install(_py: Python<'_>) {
+pub fn install(py: Python<'_>) {
     CACHE.get_or_init(|| {
         let limit = std::env::var(VARIABLE)
             .ok()
@@ -89,6 +91,7 @@ pub fn install(_py: Python<'_>) {
         // SAFETY: the GIL is held; both functions follow the allocator's contract for blocks of either
         // origin, as a cached block came from the previous allocator in the first place.
         unsafe { ffi::PyObject_SetArenaAllocator(&raw mut ours) };
+        datastack::install(py);
     }
 }
 
@@ -126,6 +129,11 @@ extern "C" fn free(_ctx: *mut c_void, pointer: *mut c_void, size: usize) {
     let Some(Some(cache)) = CACHE.get() else {
         return;
     };
+    if size == datastack::SIZE {
+        // SAFETY: CPython asks for no block of that size, so it is a piece of a green thread that has ended.
+        unsafe { datastack::free(pointer) };
+        return;
+    }
     if size == BLOCK_SIZE
         && let Ok(mut free) = cache.free.try_lock()
         && free.len() < cache.limit

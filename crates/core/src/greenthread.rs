@@ -22,11 +22,11 @@ use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use crate::cell::GilCell;
-use crate::clock;
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
 use crate::hub::{self, Hub, Wake};
 use crate::sync::waiters::{Waiter, Waiters};
+use crate::{clock, datastack};
 
 /// A call to make.
 struct Call {
@@ -228,6 +228,7 @@ impl Body {
     /// `GreenletExit` if it is not to be made any more.
     fn try_begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Option<Call>> {
         let py = slf.py();
+        datastack::begin(py);
         let (ended, call, guard) = slf.get().state.with(py, |s| {
             s.timer = None;
             (s.outcome.is_some(), s.call.take(), s.guard.take())

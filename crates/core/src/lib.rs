@@ -5,10 +5,11 @@
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
 //! | [`net`] | sockets |
+//! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
-//! | [`arena`] | what makes green threads cheap to start |
+//! | [`arena`], [`datastack`] | what makes green threads cheap to start and small |
 //! | [`cell`] | how state is shared under the GIL |
 //!
 //! Start reading at [`hub`].
@@ -16,10 +17,12 @@
 mod arena;
 mod cell;
 mod clock;
+mod datastack;
 mod errors;
 mod greenthread;
 mod hub;
 mod net;
+mod posix;
 mod sync;
 mod timeout;
 mod wsgi;
@@ -35,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::add_to(module)?;
     greenthread::add_to(module)?;
     net::add_to(module)?;
+    posix::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;

@@ -11,7 +11,7 @@ import _ssl
 import ssl as _original
 from typing import Any
 
-from eventlet._core import retry_ssl
+from eventlet._core import TlsMethods, retry_ssl
 from eventlet.greenio.base import GreenSocket, _adopt
 
 # Everything that the running Python has, whichever version it is; what is green comes afterwards.
@@ -47,7 +47,7 @@ class _Made(GreenSocket):
         GreenSocket.__init__(self, *args, **kwargs)
 
 
-class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):
+class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
     """An ``ssl.SSLSocket`` whose operations let other green threads run while they wait.
 
     It is made by ``GreenSSLContext.wrap_socket``, by `wrap_socket`, or by calling the class with
@@ -58,6 +58,8 @@ class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):
     """
 
     _handshake_due = False
+    #: Whether the last read has left nothing decrypted behind: native code looks at it and sets it.
+    _drained = False
 
     # What the standard library keeps in these sockets.
     _check_connected: Any
@@ -117,24 +119,6 @@ class GreenSSLSocket(_Made, _OriginalSocket, GreenSocket):
     def _shake_hands(self) -> None:
         if self._handshake_due and self._sslobj is not None:
             self.do_handshake()
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Read at most `len` bytes and return them, or into `buffer` and return how many."""
-        self._shake_hands()
-        return retry_ssl(self, super().read, len, buffer)
-
-    def write(self, data: Any) -> int:
-        """Write what TLS takes of `data`; return how many bytes that was."""
-        self._shake_hands()
-        done: int = retry_ssl(self, super().write, data)
-        return done
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        """Send what is taken of `data`; return how many bytes that was."""
-        if self._sslobj is not None and not flags:
-            self._checkClosed()
-            return self.write(data)
-        return super().send(data, flags)
 
     def unwrap(self) -> Any:
         """Say goodbye and wait for the peer's answer; return the socket, which is plain then."""

@@ -163,20 +163,65 @@ impl Hub {
         let this = slf.get();
         let greenlet = Self::waiting_greenlet(slf)?;
         let parking = this.park(py, &greenlet, deadline);
+        match Self::wait_parked(slf, fd, direction, &greenlet, parking, waiter)? {
+            Wake::Closed => Err(io_closed(py)),
+            wake => Ok(wake),
+        }
+    }
+
+    #[inline]
+    fn wait_parked(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        greenlet: &Greenlet,
+        parking: Parking,
+        waiter: impl Fn(ParkId) -> Waiter,
+    ) -> PyResult<Wake> {
+        let py = slf.py();
+        let this = slf.get();
         let id = parking.id;
         if this.hooks.io {
-            return Self::wait_by_hook(slf, fd, direction, &greenlet, parking);
+            return Self::wait_by_hook(slf, fd, direction, greenlet, parking);
         }
         if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
             this.unpark(py, parking);
             return Err(refusal(py, fd, direction, refused));
         }
-        let result = Self::wait(slf, &greenlet, parking);
+        let result = Self::wait(slf, greenlet, parking);
         this.io.with(py, |io| io.unwait_park(fd, direction, id));
-        match result?.0 {
-            Wake::Closed => Err(io_closed(py)),
-            wake => Ok(wake),
+        Ok(result?.0)
+    }
+
+    /// Waits until `set` can be read: a descriptor of the caller's, that stands for all of `members`.
+    ///
+    /// Returns [`Wake::Closed`] if one of the members is being closed.
+    pub(crate) fn wait_set(
+        slf: &Bound<'_, Self>,
+        set: RawFd,
+        members: &[libc::pollfd],
+        deadline: Option<u64>,
+    ) -> PyResult<Wake> {
+        let py = slf.py();
+        let this = slf.get();
+        let greenlet = Self::waiting_greenlet(slf)?;
+        let parking = this.park(py, &greenlet, deadline);
+        let id = parking.id;
+        for member in members {
+            let generation = io::generation(py, member.fd);
+            this.io
+                .with(py, |io| io.join(member.fd, generation, id));
         }
+        let result = Self::wait_parked(
+            slf,
+            set,
+            Direction::Read,
+            &greenlet,
+            parking,
+            Waiter::LevelPark,
+        );
+        this.io.with(py, |io| io.leave(id));
+        result
     }
 
     /// Registers `waiter` for a direction of `fd`.
@@ -204,6 +249,7 @@ impl Hub {
 
     /// As [`release`](Self::release), for those who began to wait before the number had this generation.
     pub(crate) fn release_older(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        self.release_members(py, fd, generation);
         if self.io.with(py, |io| io.is_older(fd, generation)) {
             self.release(py, fd);
         }
@@ -216,6 +262,7 @@ impl Hub {
             self.inbox.send(Message::Closed(fd, io::generation(py, fd)));
             return;
         }
+        self.release_members(py, fd, io::generation(py, fd));
         let waiters = self.io.with(py, |io| io.release(fd));
         for waiter in waiters {
             match waiter {
@@ -237,6 +284,13 @@ impl Hub {
                     self.scheduler.with(py, |s| s.push(Task::Handle(handler)));
                 }
             }
+        }
+    }
+
+    /// Tells those who have waited for `fd` among others since before the number had this generation.
+    fn release_members(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        for id in self.io.with(py, |io| io.joined(fd, generation)) {
+            self.wake(py, id, Wake::Closed);
         }
     }
 }

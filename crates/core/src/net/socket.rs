@@ -26,7 +26,7 @@ pub struct SocketMethods;
 impl SocketMethods {
     /// Receives at most `bufsize` bytes; `b""` when the peer has closed or reset the connection.
     #[pyo3(signature = (bufsize, flags = 0))]
-    fn recv<'py>(
+    pub(super) fn recv<'py>(
         slf: &Bound<'py, Self>,
         bufsize: isize,
         flags: c_int,
@@ -56,7 +56,7 @@ impl SocketMethods {
     /// Receives into a writable buffer, at most `nbytes` (0: as much as fits). Returns how many bytes came;
     /// 0 when the peer has closed or reset the connection.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
-    fn recv_into(
+    pub(super) fn recv_into(
         slf: &Bound<'_, Self>,
         buffer: &Bound<'_, PyAny>,
         nbytes: isize,
@@ -139,7 +139,11 @@ impl SocketMethods {
 
     /// Sends what the kernel takes of `data`, at least one byte. Returns how many bytes that was.
     #[pyo3(signature = (data, flags = 0))]
-    fn send(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
+    pub(super) fn send(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+    ) -> PyResult<usize> {
         let data = Data::new(data)?;
         let socket = slf.as_any();
         let mut limit = Limit::new();
@@ -155,7 +159,11 @@ impl SocketMethods {
     /// Sends all of `data`. The socket's timeout is for the whole of it; if it fails there is no telling
     /// how much was sent.
     #[pyo3(signature = (data, flags = 0))]
-    fn sendall(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
+    pub(super) fn sendall(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+    ) -> PyResult<()> {
         let data = Data::new(data)?;
         let socket = slf.as_any();
         let mut limit = Limit::new();
