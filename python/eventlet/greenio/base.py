@@ -220,38 +220,14 @@ class GreenSocket(SocketMethods, _Socket):
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         # Called by `socket.sendfile`, which sends block by block if this gives up.
-        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
-        if not hasattr(os, "sendfile"):
-            raise _GiveUpOnSendfile("no os.sendfile")
-        try:
-            source = file.fileno()
-            size = os.fstat(source).st_size
-        except (AttributeError, OSError, io.UnsupportedOperation) as error:
-            raise _GiveUpOnSendfile(error) from error
-        if self._green_timeout == 0.0:
-            raise ValueError("non-blocking sockets are not supported")
-        if not size:
-            return 0
-        sent = 0
-        try:
-            while count is None or sent < count:
-                block = _SENDFILE_BLOCK if count is None else min(_SENDFILE_BLOCK, count - sent)
+        def send(source: int, offset: int, size: int) -> int:
+            while True:
                 try:
-                    done = os.sendfile(self.fileno(), source, offset + sent, block)
+                    return os.sendfile(self.fileno(), source, offset, size)
                 except BlockingIOError:
                     self._wait(True)
-                except OSError as error:
-                    if sent == 0 and error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-                        raise _GiveUpOnSendfile(error) from error
-                    raise
-                else:
-                    if done == 0:
-                        break
-                    sent += done
-        finally:
-            if sent and hasattr(file, "seek"):
-                file.seek(offset + sent)
-        return sent
+
+        return send_file(self, file, offset, count, send)
 
     def _mark_as_closed(self) -> None:
         self._closed = True
@@ -375,6 +351,49 @@ def _stand_in_class(cls: type[GreenSocket]) -> type[GreenSocket]:
 
 
 _StandIn._public = GreenSocket
+
+
+def send_file(
+    sock: Any,
+    file: Any,
+    offset: int,
+    count: int | None,
+    send: Callable[[int, int, int], int],
+) -> int:
+    """Send a file as ``socket.sendfile`` does, by the kernel; return how many bytes were sent.
+
+    :param send: is called with the file's descriptor, an offset and a number of bytes; it sends
+        some of them and returns how many. It waits as long as nothing can be sent.
+    """
+    sock._check_sendfile_params(file, offset, count)
+    if not hasattr(os, "sendfile"):
+        raise _GiveUpOnSendfile("no os.sendfile")
+    try:
+        source = file.fileno()
+        size = os.fstat(source).st_size
+    except (AttributeError, OSError, io.UnsupportedOperation) as error:
+        raise _GiveUpOnSendfile(error) from error
+    if sock.gettimeout() == 0:
+        raise ValueError("non-blocking sockets are not supported")
+    if not size:
+        return 0
+    sent = 0
+    try:
+        while count is None or sent < count:
+            block = _SENDFILE_BLOCK if count is None else min(_SENDFILE_BLOCK, count - sent)
+            try:
+                done = send(source, offset + sent, block)
+            except OSError as error:
+                if sent == 0 and error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                    raise _GiveUpOnSendfile(error) from error
+                raise
+            if done == 0:
+                break
+            sent += done
+    finally:
+        if sent and hasattr(file, "seek"):
+            file.seek(offset + sent)
+    return sent
 
 
 def set_nonblocking(fd: Any) -> None:

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use crate::hub::{self, Hub};
 
 /// The hub to wait on, if the caller can wait on one.
-fn hub_to_wait_on(py: Python<'_>) -> PyResult<Option<Bound<'_, Hub>>> {
+pub fn hub_to_wait_on(py: Python<'_>) -> PyResult<Option<Bound<'_, Hub>>> {
     let Some(hub) = hub::existing(py) else {
         return Ok(None);
     };
