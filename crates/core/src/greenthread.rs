@@ -21,6 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
+use crate::call::call_raw;
 use crate::cell::GilCell;
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
@@ -36,57 +37,16 @@ struct Call {
 }
 
 impl Call {
-    /// Makes the call. Returns a new reference, or NULL with an exception set, as CPython does: anything
-    /// else would need room on the stack of every green thread that parks.
+    /// Makes the call, as [`call_raw`] does.
     #[inline]
-    fn make(&self) -> *mut ffi::PyObject {
-        let kwargs = self.kwargs.as_ref();
-        let kwargs = kwargs.map_or(std::ptr::null_mut(), Py::as_ptr);
-        let end = ThreadEnd;
-        // Seen through, the function would be one that cannot be unwound: so `ffi` declares it.
-        let call = std::hint::black_box(ffi::PyObject_Call as Callee);
-        // SAFETY: the two types differ only in that a function of the new one may be unwound.
-        let call = unsafe { std::mem::transmute::<Callee, UnwindingCallee>(call) };
-        // SAFETY: the GIL is held, as only green threads make calls; the references are live for as long as
-        // `self` is, the arguments are a tuple and the keywords a dict or NULL.
-        let result = unsafe { call(self.function.as_ptr(), self.args.as_ptr(), kwargs) };
-        std::mem::forget(end);
-        result
+    fn make(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        call_raw(py, &self.function, &self.args, self.kwargs.as_ref())
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.args)?;
         visit.call(&self.kwargs)
-    }
-}
-
-type Callee = unsafe extern "C" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-type UnwindingCallee = unsafe extern "C-unwind" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-/// Stops an OS thread whose stack is being unwound because the interpreter has ended.
-///
-/// Until Python 3.13, an OS thread that wants the GIL then is ended by `pthread_exit`. That unwinds the
-/// stack of the green thread that happens to run, and ends the process when it comes to a frame that
-/// catches panics; what lies below, moreover, is no stack that anybody has called from. The process is
-/// about to exit anyway, so the thread sleeps until it does, as it does from Python 3.14 on.
-struct ThreadEnd;
-
-impl Drop for ThreadEnd {
-    #[cold]
-    fn drop(&mut self) {
-        loop {
-            std::thread::sleep(std::time::Duration::from_secs(3600));
-        }
     }
 }
 
@@ -180,7 +140,7 @@ impl Body {
         let Some(call) = Self::begin(slf, args) else {
             return Self::end_without_call(slf);
         };
-        let result = call.make();
+        let result = call.make(slf.py());
         // The call's references end with it, so nothing but the outcome outlives it.
         drop(call);
         Self::end_call(slf, result)

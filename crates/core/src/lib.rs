@@ -16,6 +16,7 @@
 //! Start reading at [`hub`].
 
 mod arena;
+mod call;
 mod cell;
 mod clock;
 mod datastack;

@@ -29,6 +29,7 @@ pub mod listener;
 pub mod park;
 mod python;
 pub mod scheduler;
+mod signals;
 pub mod timer;
 mod turn;
 mod views;
@@ -103,6 +104,8 @@ pub struct Hub {
     alive: AtomicBool,
     /// Whether it sleeps in its poll, or is about to: nobody of its thread holds anybody up then.
     asleep: AtomicBool,
+    /// Whether its poller reports signals.
+    handles_signals: AtomicBool,
     /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
     lent: AtomicBool,
     stopping: AtomicBool,
@@ -164,6 +167,8 @@ impl Hub {
             let inbox = Inbox::new().map_err(failed)?;
             let mut poller = Poller::new(backend).map_err(failed)?;
             inbox.register(&mut poller).map_err(failed)?;
+            // A guest does not sleep.
+            let handles_signals = guest.is_none() && signals::register(py, &mut poller)?;
             Ok(Self {
                 scheduler: GilCell::new(Scheduler::new(clock::now())),
                 io: GilCell::new(Io::new(poller)),
@@ -175,6 +180,7 @@ impl Hub {
                 running: AtomicBool::new(false),
                 alive: AtomicBool::new(false),
                 asleep: AtomicBool::new(false),
+                handles_signals: AtomicBool::new(handles_signals),
                 lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),

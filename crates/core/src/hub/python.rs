@@ -18,7 +18,7 @@ use super::park::Wake;
 use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
-use super::{Hooks, Hub, current, set_current, timer, wait};
+use super::{Hooks, Hub, current, set_current, signals, timer, wait};
 use crate::{arena, clock, errors, ident};
 
 #[pymethods]
@@ -502,6 +502,9 @@ impl Hub {
         self.inbox.restart().map_err(failed)?;
         let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
         self.inbox.register(&mut poller).map_err(failed)?;
+        let handles_signals = self.guest.is_none() && signals::register(py, &mut poller)?;
+        self.handles_signals
+            .store(handles_signals, Ordering::Relaxed);
         let old = self.io.with(py, |io| {
             let old = io.poller.take();
             io.restart(poller);
@@ -659,6 +662,7 @@ pub fn timer_stacks() -> bool {
 /// For `os.register_at_fork`: gives the child's only thread a hub that works.
 #[pyfunction]
 pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    signals::after_fork_in_child(py);
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
     hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
