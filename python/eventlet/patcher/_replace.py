@@ -58,10 +58,13 @@ def put(owner: Any, name: str, value: Any) -> Replaced:
 def put_back() -> None:
     """Undo everything, last things first."""
     while _log:
-        owner, name, old, _ = _log.pop()
+        owner, name, old, new = _log.pop()
+        if vars(owner).get(name, MISSING) is not new:
+            # Somebody else has put something over it.
+            continue
         if old is not MISSING:
             setattr(owner, name, old)
-        elif name in vars(owner):
+        else:
             delattr(owner, name)
     _patched.clear()
 

@@ -20,6 +20,7 @@ mod address;
 mod base;
 pub(crate) mod buffer;
 mod connect;
+mod early;
 mod fd;
 mod limit;
 mod socket;
@@ -31,6 +32,8 @@ use pyo3::prelude::*;
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
     module.add_class::<tls::TlsMethods>()?;
+    module.add_function(wrap_pyfunction!(early::call_early, module)?)?;
+    module.add_function(wrap_pyfunction!(early::resolved, module)?)?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_adopted, module)?)?;

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyTuple, PyType};
 
-use super::buffer;
+use super::buffer::{self, Data};
 use super::fd;
 use super::limit::{Limit, is_non_blocking};
 use super::socket::SocketMethods;
@@ -114,6 +114,10 @@ impl TlsMethods {
     fn sendall<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>, flags: i32) -> PyResult<()> {
         let socket = slf.as_any();
         if layer(socket)?.is_none() {
+            // Eventlet's rule: nothing to send is no error, not even without a connection.
+            if Data::new(data)?.bytes().is_empty() {
+                return Ok(());
+            }
             return SocketMethods::sendall(socket.cast()?, data, flags);
         }
         refuse_flags(slf, flags, "sendall")?;
@@ -349,7 +353,8 @@ pub fn retry_ssl<'py>(
     }
 }
 
-fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
+/// The direction that the error of an operation on TLS asks to wait for.
+pub fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
     static READ: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static WRITE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = error.get_type(py);

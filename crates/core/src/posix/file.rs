@@ -167,7 +167,7 @@ enum Piece {
 impl Piece {
     /// For a descriptor in blocking mode, which must not block.
     fn of(fd: RawFd, length: usize) -> Self {
-        if length <= TERMINAL_PIECE && length <= libc::PIPE_BUF {
+        if length <= TERMINAL_PIECE {
             return Self::Whole;
         }
         match kind(fd) {
@@ -210,5 +210,5 @@ fn kind(fd: RawFd) -> Option<libc::mode_t> {
 }
 
 /// What a terminal takes that says it is ready: it has room for a block of 256 bytes then, and a line's end
-/// may become two.
+/// may become two. A pipe that is ready takes more.
 const TERMINAL_PIECE: usize = 128;
