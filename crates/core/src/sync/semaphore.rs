@@ -333,7 +333,7 @@ impl Semaphore {
             None
         });
         if spare.is_some() {
-            hub.get().unpark(py, parking);
+            hub.get().unpark(py, parking.id);
             return Ok(true);
         }
         let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {

@@ -160,7 +160,7 @@ pub fn wait_in_line(
                 let py = hub.py();
                 parking = hub.get().park(py, greenlet, deadline);
                 if !rename(id, parking.id) {
-                    hub.get().unpark(py, parking);
+                    hub.get().unpark(py, parking.id);
                     return (id, Ok(Wake::Ready));
                 }
             }
