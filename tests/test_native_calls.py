@@ -28,7 +28,7 @@ def test_arguments_by_name_and_by_position():
     eventlet.sleep(0)
     eventlet.sleep(0.0)
     eventlet.sleep(seconds=0)
-    eventlet.sleep(**{"seconds": 1e-9})
+    eventlet.sleep(seconds=1e-9)
     event = Event()
     assert event.wait(0) is None
     assert event.wait(0, "late") == "late"

@@ -302,6 +302,17 @@ pub fn give_way(py: Python<'_>) -> PyResult<()> {
     Hub::wait(&hub, &greenlet, Parking { id }).map(drop)
 }
 
+/// Whether `object` is the integer 0.
+#[inline]
+fn is_zero(object: Borrowed<'_, '_, PyAny>) -> bool {
+    let mut overflow = 0;
+    // SAFETY: the GIL is held, and the object is an `int`, as its type is exactly that.
+    unsafe {
+        ffi::PyLong_CheckExact(object.as_ptr()) != 0
+            && ffi::PyLong_AsLongAndOverflow(object.as_ptr(), &raw mut overflow) == 0
+    }
+}
+
 /// `sleep(seconds=0.0)`.
 pub struct Sleep {
     hub: Py<Hub>,
@@ -322,7 +333,12 @@ Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed ther
 
     fn begin(py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<Step<Self>> {
         let [seconds] = arguments.optional(["seconds"])?;
-        let seconds: f64 = seconds.map_or(Ok(0.0), Borrowed::extract)?;
+        let seconds = match seconds {
+            None => 0.0,
+            // By far the commonest: it needs no number to be made.
+            Some(seconds) if is_zero(seconds) => 0.0,
+            Some(seconds) => seconds.extract()?,
+        };
         let hub = current(py)?;
         let this = hub.get();
         let greenlet = Greenlet::current(py)?;
