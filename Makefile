@@ -100,6 +100,8 @@ $(VENV)/.tools: pyproject.toml
 	[ -x "$(bin)/python" ] || { echo "making $(VENV) with $$python"; "$$python" -m venv "$(VENV)"; }
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(bin)/python -m pip install --quiet --group dev
+	@$(bin)/python -m pip install --quiet --group compiled-drivers 2>$(VENV)/compiled-drivers.log || \
+		echo "without mysqlclient, which could not be built: see $(VENV)/compiled-drivers.log"
 	@touch $@
 
 # The package itself, in place: only a change to its Rust side needs a build.

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
+import weakref
 
 import greenlet
 import pytest
@@ -269,3 +271,27 @@ assert os.waitpid(child, 0)[1] == 0
 print("fine")
 """
     assert run_python(code, env={"EVENTLET_HUB": name}).stdout == "fine\n"
+
+
+def test_a_loop_ends_with_its_hub(hub):
+    """At once, as the garbage collector may take its time."""
+
+    def run():
+        hubs.use_hub(type(hub))
+        assert spawn_for_awaitable(double(4)).wait() == 8
+        loops.append(spawn_for_awaitable(running_loop()).wait())
+        references.append(weakref.ref(hubs.get_hub()))
+
+    async def running_loop():
+        return asyncio.get_running_loop()
+
+    loops, references = [], []
+    gc.disable()
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert references[0]() is None
+        assert loops[0].is_closed()
+    finally:
+        gc.enable()

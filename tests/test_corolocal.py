@@ -5,6 +5,7 @@ import threading
 import weakref
 
 import pytest
+from greenlet import greenlet
 
 import eventlet
 from eventlet.corolocal import get_ident, local
@@ -106,9 +107,54 @@ def test_locals_do_not_mix():
 
 
 def test_get_ident():
-    assert get_ident() == get_ident()
-    assert get_ident() == id(eventlet.getcurrent())
-    assert elsewhere(get_ident) != get_ident()
+    assert get_ident() == get_ident() == threading.get_ident()
+    assert get_ident(eventlet.getcurrent()) == get_ident(None) == get_ident()
+    numbers = [elsewhere(get_ident) for _ in range(20)]
+    # No number is used twice, though the memory of a green thread is.
+    assert numbers == sorted({*numbers})
+    assert get_ident() not in numbers
+    with pytest.raises(TypeError):
+        get_ident("main")
+
+
+def test_get_ident_of_another():
+    thread = eventlet.spawn(get_ident)
+    number = get_ident(thread)
+    assert thread.wait() == number == get_ident(thread)
+    foreign = greenlet(get_ident)
+    number = get_ident(foreign)
+    assert foreign.switch() == number
+    weak = weakref.ref(foreign)
+    del foreign
+    assert weak() is None
+
+
+def test_get_ident_of_other_os_threads():
+    greenlets = {}
+    done = threading.Event()
+
+    def run(hub):
+        if hub:
+            eventlet.hubs.get_hub()
+        greenlets[hub] = eventlet.getcurrent(), get_ident()
+        done.wait()
+
+    threads = [threading.Thread(target=run, args=(hub,)) for hub in (False, True)]
+    for thread in threads:
+        thread.start()
+    try:
+        while len(greenlets) < 2:
+            eventlet.sleep(0)
+        main, number = greenlets[True]
+        assert get_ident(main) == number == threads[True].ident
+        main, number = greenlets[False]
+        assert number == threads[False].ident
+        with pytest.raises(ValueError, match="another OS thread"):
+            get_ident(main)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_an_init_that_fails_is_run_again():

@@ -204,6 +204,54 @@ works()
     )
 
 
+@pytest.mark.parametrize("where", ["main", "other"])
+def test_a_fork_beside_hubs_of_other_os_threads(program, where):
+    """The hub of the thread that forks goes on in the child, though the other threads end there."""
+    program(
+        f"""
+ready = threading.Barrier(4)
+leave = threading.Event()
+def run():
+    eventlet.sleep(0)
+    ready.wait()
+    leave.wait(LONG)
+    eventlet.sleep(0)
+threads = [threading.Thread(target=run) for _ in range(3)]
+for thread in threads:
+    thread.start()
+ready.wait()
+def fork():
+    hub = hubs.get_hub()
+    mine = eventlet.spawn(eventlet.sleep, 0.01)
+    child = os.fork()
+    if child == 0:
+        def check():
+            assert hubs.get_hub() is hub and hub.running
+            mine.wait()
+            works()
+        in_child(check)
+    mine.wait()
+    return child
+def run_fork():
+    results.append(eventlet.spawn(fork).wait())
+results = []
+if {where == "main"}:
+    run_fork()
+else:
+    thread = threading.Thread(target=run_fork)
+    thread.start()
+    threads.append(thread)
+    while not results:
+        eventlet.sleep(0.001)
+ended(results[0])
+leave.set()
+for thread in threads:
+    thread.join()
+works()
+"""
+    )
+
+
 def test_a_fork_in_a_thread_of_tpool(program):
     program(
         """
@@ -303,6 +351,30 @@ waiter = eventlet.spawn(held.acquire)
 eventlet.sleep(0)
 leave.set()
 assert waiter.wait()
+thread.join()
+ended(child)
+"""
+    )
+
+
+def test_hubs_of_other_os_threads_end_without_taking_this_one_along(program):
+    program(
+        """
+ready, leave = threading.Event(), threading.Event()
+def other():
+    eventlet.sleep(0)
+    ready.set()
+    leave.wait(LONG)
+thread = threading.Thread(target=other)
+thread.start()
+ready.wait(LONG)
+busy = Busy()
+before = hubs.get_hub()
+child = os.fork()
+if child == 0:
+    in_child(lambda: (busy.check(False), before is hubs.get_hub() or os._exit(2)))
+busy.check(True)
+leave.set()
 thread.join()
 ended(child)
 """

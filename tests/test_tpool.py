@@ -12,6 +12,7 @@ import pytest
 import eventlet
 from eventlet import queue, tpool
 from eventlet._os_threads import ThreadPool
+from eventlet.asyncio import spawn_for_awaitable
 
 LONG = 20
 
@@ -573,4 +574,10 @@ def test_executor_for_asyncio(executor):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(executor, int, "7")
 
-    assert asyncio.run(main()) == 7
+    assert spawn_for_awaitable(main()).wait() == 7
+    # In a loop that has its OS thread for itself.
+    results = []
+    thread = threading.Thread(target=lambda: results.append(asyncio.run(main())))
+    thread.start()
+    thread.join()
+    assert results == [7]

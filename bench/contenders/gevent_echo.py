@@ -1,4 +1,4 @@
-"""TCP echo with gevent: StreamServer, a greenlet for each connection."""
+"""TCP or TLS echo with gevent: StreamServer, a greenlet for each connection."""
 
 import argparse
 from socket import socket
@@ -18,4 +18,7 @@ def handle(conn: socket, address: tuple) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    StreamServer(("127.0.0.1", parser.parse_args().port), handle, backlog=2048).serve_forever()
+    parser.add_argument("--certificate", help="a file with key and certificate, for TLS")
+    args = parser.parse_args()
+    tls = {"certfile": args.certificate, "keyfile": args.certificate} if args.certificate else {}
+    StreamServer(("127.0.0.1", args.port), handle, backlog=2048, **tls).serve_forever()

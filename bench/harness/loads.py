@@ -2,13 +2,15 @@
 
 import http.client
 import socket
+import ssl
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from harness.model import BENCH, Context, Failed, Figures
-from harness.process import HOST, figures, free_port, run, serving
+from harness.process import HOST, certificate, figures, free_port, run, serving
 
 BODY = b"Hello, world!"
 WARM_CONNECTIONS = 200
@@ -66,13 +68,35 @@ def check_http(port: int) -> None:
         conn.close()
 
 
-def echo(load: Path, connections: int, context: Context) -> Figures:
+def check_tls_echo(ca: Path) -> Callable[[int], None]:
+    """Does it echo, over TLS, with the certificate that it should have?"""
+    tls = ssl.create_default_context(cafile=ca)
+
+    def check(port: int) -> None:
+        with (
+            socket.create_connection((HOST, port), timeout=5) as plain,
+            tls.wrap_socket(plain, server_hostname="localhost") as conn,
+        ):
+            conn.sendall(b"ping")
+            if conn.recv(16) != b"ping":
+                raise OSError("no echo")
+
+    return check
+
+
+def echo(load: Path, connections: int, context: Context, *, tls: bool = False) -> Figures:
     """Messages of 1 KiB over many connections, one in flight on each."""
     settings = context.settings
     warmup = 0.1 if settings.smoke else 0.5
-    with serving(context, check_echo) as server:
+    options, check = [], check_echo
+    if tls:
+        ca = certificate(settings.scratch)
+        context = Context(settings, context.filled(certificate=ca))
+        options, check = ["--ca", str(ca)], check_tls_echo(ca)
+    with serving(context, check) as server:
         command = [str(load), "--port", str(server.port), "--connections", str(connections)]
         command += ["--size", "1024", "--seconds", str(settings.seconds), "--warmup", str(warmup)]
+        command += options
         with server.busy() as busy:
             found = figures(run(command, settings.client_cpu, 60 + 2 * settings.seconds))
     return _comparable(found, "messages", busy()) | {"client_cpu": found["client_cpu"] * 100}

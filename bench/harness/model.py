@@ -62,8 +62,8 @@ class Metric:
 class Contender:
     """A program that does a workload.
 
-    `{python}`, `{native}`, `{port}`, `{seconds}`, `{count}` and `{log}` in the command are
-    filled in when it runs.
+    `{python}`, `{native}`, `{port}`, `{seconds}`, `{count}`, `{log}` and `{certificate}` in the
+    command are filled in when it runs.
     """
 
     key: str

@@ -103,6 +103,24 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
 
 
+def certificate(folder: Path) -> Path:
+    """A file with a key and its self-signed certificate for "localhost"; made on first use."""
+    path = folder / "localhost.pem"
+    if not path.exists():
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
+        command += ["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=localhost"]
+        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        key, signed = folder / "key.pem", folder / "signed.pem"
+        command += ["-keyout", str(key), "-out", str(signed)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+        except FileNotFoundError:
+            raise Unavailable("openssl is not installed") from None
+        path.write_text(key.read_text() + signed.read_text())
+    return path
+
+
 @contextlib.contextmanager
 def serving(context: Context, check: Callable[[int], None]) -> Iterator[Server]:
     """Run a server until the block ends; `check(port)` has to succeed before it begins."""

@@ -47,6 +47,20 @@ TARGETS = [
             f"echo-{connections}", "per_second", eventlet=2.7, gevent=1.7, uvloop=1.25, epoll=0.75
         )
     ),
+    *(
+        target
+        for connections in (100, 1000)
+        for target in ratios(
+            f"echo-patched-{connections}",
+            "per_second",
+            eventlet=2.7,
+            gevent=1.7,
+            uvloop=1.25,
+            epoll=0.75,
+        )
+    ),
+    *ratios("echo-tls-100", "per_second", eventlet=1.5),
+    *ratios("echo-tls-patched-100", "per_second", eventlet=1.5),
     *ratios("wsgi", "per_second", eventlet=10, granian=1.8, fastwsgi=1.05, bjoern=1.05),
     *ratios("wsgi-log", "per_second", eventlet=8),
     *ratios("wsgi-sleep-1000", "per_second", eventlet=5, gunicorn_gevent=5),

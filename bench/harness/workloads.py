@@ -71,6 +71,25 @@ ECHO = (
     contender("epoll", "native", "{native}/epoll-echo", *PORT),
 )
 
+
+def patched(*options: str) -> tuple[Contender, ...]:
+    """A program for threads on patched standard libraries."""
+    command = ("{python}", "patched_echo.py", *PORT, *options)
+    return (
+        contender(OURS, OURS, *command),
+        contender("eventlet-0.41", "eventlet-0.41", *command),
+        contender("gevent", "gevent", *command, "--library", "gevent"),
+    )
+
+
+PATCHED_ECHO = (*patched(), *(each for each in ECHO if each.key in ("uvloop", "epoll")))
+TLS = ("--certificate", "{certificate}")
+TLS_ECHO = tuple(
+    replace(each, command=(*each.command, *TLS))
+    for each in ECHO
+    if each.key in (OURS, "eventlet-0.41", "gevent", "asyncio", "uvloop")
+)
+
 GUNICORN = (
     *("{python}", "-m", "gunicorn", "--no-control-socket", "--log-level", "warning"),
     *("--bind", "{bind}", "--workers", "1", "--backlog", "2048", "--keep-alive", "600"),
@@ -133,17 +152,27 @@ def sleepy(connections: int) -> Workload:
     )
 
 
-def echo(connections: int) -> Workload:
-    """TCP echo."""
+def echo(
+    connections: int,
+    kind: str = "echo",
+    what: str = "TCP echo",
+    contenders: tuple[Contender, ...] = ECHO,
+    *,
+    tls: bool = False,
+) -> Workload:
+    """Echo over TCP or TLS."""
     return Workload(
-        f"echo-{connections}",
-        "echo",
-        f"TCP echo, 1 KiB, {connections} connections",
+        f"{kind}-{connections}",
+        kind,
+        f"{what}, 1 KiB, {connections} connections",
         "One message in flight on each connection; every echoed byte is checked.",
         (MESSAGES, *RATE, Metric("client_cpu", "client's core", "%")),
-        ECHO,
-        partial(loads.echo, ECHO_LOAD, connections),
+        contenders,
+        partial(loads.echo, ECHO_LOAD, connections, tls=tls),
     )
+
+
+PATCHED = "TCP echo of a program for threads, patched"
 
 
 WORKLOADS = (
@@ -187,6 +216,16 @@ WORKLOADS = (
     echo(10),
     echo(100),
     echo(1000),
+    echo(100, "echo-patched", PATCHED, PATCHED_ECHO),
+    echo(1000, "echo-patched", PATCHED, PATCHED_ECHO),
+    echo(100, "echo-tls", "TLS echo", TLS_ECHO, tls=True),
+    echo(
+        100,
+        "echo-tls-patched",
+        "TLS echo of a program for threads, patched",
+        patched(*TLS),
+        tls=True,
+    ),
     Workload(
         "wsgi",
         "wsgi",

@@ -27,6 +27,7 @@ from eventlet.timeout import Timeout, is_timeout, with_timeout, wrap_is_timeout
 if TYPE_CHECKING:
     from eventlet.convenience import StopServe, connect, listen, serve, wrap_ssl
     from eventlet.greenpool import GreenPile, GreenPool
+    from eventlet.patcher import import_patched, monkey_patch
     from eventlet.queue import Queue
     from eventlet.semaphore import BoundedSemaphore, CappedSemaphore, Semaphore
     from eventlet.waiting import iwait, wait
@@ -41,8 +42,10 @@ _LAZY = {
     "Semaphore": "eventlet.semaphore",
     "StopServe": "eventlet.convenience",
     "connect": "eventlet.convenience",
+    "import_patched": "eventlet.patcher",
     "iwait": "eventlet.waiting",
     "listen": "eventlet.convenience",
+    "monkey_patch": "eventlet.patcher",
     "serve": "eventlet.convenience",
     "wait": "eventlet.waiting",
     "wrap_ssl": "eventlet.convenience",
@@ -58,6 +61,7 @@ _MODULES = frozenset(
         "greenpool",
         "greenthread",
         "hubs",
+        "patcher",
         "queue",
         "semaphore",
         "support",
@@ -80,10 +84,12 @@ __all__ = [
     "__version__",
     "connect",
     "getcurrent",
+    "import_patched",
     "is_timeout",
     "iwait",
     "kill",
     "listen",
+    "monkey_patch",
     "serve",
     "sleep",
     "spawn",

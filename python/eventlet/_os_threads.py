@@ -132,6 +132,19 @@ class ThreadPool:
             job.clear()
             del done
 
+    def submit(
+        self, done: Any, meth: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Have ``meth(*args, **kwargs)`` called in a thread of the pool.
+
+        :param done: gets the result by its ``send(result)``, or the exception by its
+            ``send(exc=exception)``; in the thread that made the call. None: nobody wants to know.
+        :returns: a list; the call is not begun any more once the list has been emptied.
+        """
+        job: _Job = [done, meth, args, kwargs]
+        self._enqueue(job)
+        return job
+
     def start(self, threads: int) -> None:
         """Start threads until there are so many; never more than `max_threads`."""
         while True:
@@ -228,6 +241,7 @@ class ThreadPool:
     def _work(self, crew: _Crew, worker: Worker) -> None:
         worker.ident = ident = get_ident()
         self._idents.add(ident)
+        _workers[ident] = worker
         try:
             self._begin(worker)
             while (job := self._next(crew)) is not None:
@@ -240,6 +254,7 @@ class ThreadPool:
             self._forget(worker)
             self._idents.discard(ident)
             self._end()
+            _workers.pop(ident, None)
             worker.ended.send()
 
     def _next(self, crew: _Crew) -> _Job | None:
@@ -308,15 +323,27 @@ def _nothing() -> None:
     pass
 
 
+def current_worker() -> Worker | None:
+    """Return which thread of a pool this is, None if it is of none."""
+    return _workers.get(get_ident())
+
+
 def all_pools() -> list[ThreadPool]:
     """Return all pools there are."""
     return [pool for found in [*_pools] if (pool := found()) is not None]
 
 
 def _after_fork_in_child() -> None:
+    worker = current_worker()
+    _workers.clear()
+    if worker is not None:
+        _workers[get_ident()] = worker
     for pool in all_pools():
         pool._reset()
 
+
+#: The threads of all pools, by their identities.
+_workers: dict[int, Worker] = {}
 
 #: All pools there are.
 _pools: list[ref[ThreadPool]] = []

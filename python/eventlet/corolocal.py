@@ -7,12 +7,9 @@ from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
+from eventlet._core import get_ident
+
 __all__ = ["get_ident", "local"]
-
-
-def get_ident() -> int:
-    """Return a number that no other living green thread has."""
-    return id(getcurrent())
 
 
 class _Base:

@@ -2,7 +2,7 @@
 
 They look like those of the standard library's `queue`, whose exceptions they raise, with one
 difference: a queue of size 0 is not unlimited but a channel, in which an item goes from hand to
-hand.
+hand. `SimpleQueue` has no size; items may be put into it from signal handlers and finalizers.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from eventlet._core import LifoQueue, LightQueue, PriorityQueue, Queue, get_hub
+from eventlet._core import LifoQueue, LightQueue, PriorityQueue, Queue, SimpleQueue, get_hub
 
-__all__ = ["Empty", "Full", "LifoQueue", "LightQueue", "PriorityQueue", "Queue"]
+__all__ = [
+    "Empty",
+    "Full",
+    "LifoQueue",
+    "LightQueue",
+    "PriorityQueue",
+    "Queue",
+    "SimpleQueue",
+]
 
 
 class Waiter:

@@ -38,6 +38,8 @@ OUTCOMES = ("passed", "skipped", *BAD_OUTCOMES)
 PROCESS_LIMIT = 1800
 # Where the tests that need a database look for one.
 DATABASES = "EVENTLET_DB_TEST_AUTH"
+NO_DATABASES = {"MySQLdb": {"unix_socket": os.devnull}, "psycopg2": {"host": os.devnull}}
+NEED_DATABASES = {"db_pool_test.py", "mysqldb_test.py", "patcher_psycopg_test.py"}
 
 
 class Unavailable(Exception):
@@ -406,22 +408,25 @@ def select(options, expected, root):
 
 @contextlib.contextmanager
 def databases(names):
-    """Give the tests that need one a database: the caller's, else a PostgreSQL of their own."""
-    if "db_pool_test.py" not in names or DATABASES in os.environ:
+    """Give the tests that need some databases: the caller's, else servers of their own."""
+    if DATABASES in os.environ or NEED_DATABASES.isdisjoint(names):
         yield
         return
     sys.path.insert(0, str(HERE.parent))
-    from support import postgres
+    from support import daemons, mariadb, postgres
 
+    auth = {}
     with contextlib.ExitStack() as stack:
-        try:
-            arguments = stack.enter_context(postgres.server())
-        except postgres.Unavailable as reason:
-            print(f"conformance: the tests skip what needs a database: {reason}")
-        else:
-            auth = {"host": arguments["host"], "user": arguments["user"]}
-            os.environ[DATABASES] = json.dumps({"psycopg2": auth})
-            stack.callback(os.environ.pop, DATABASES)
+        for driver, server in ("psycopg2", postgres.server), ("MySQLdb", mariadb.server):
+            try:
+                auth[driver] = stack.enter_context(server())
+            except daemons.Unavailable as reason:
+                print(f"conformance: the tests skip what needs {driver}: {reason}")
+        # The tests name the database themselves.
+        auth.get("psycopg2", {}).pop("dbname", None)
+        # Where there is no server, they take it from an error in connecting.
+        os.environ[DATABASES] = json.dumps(NO_DATABASES | auth)
+        stack.callback(os.environ.pop, DATABASES)
         yield
 
 

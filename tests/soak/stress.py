@@ -4,10 +4,11 @@
     python tests/soak/stress.py --seconds 20 --seed 7
 
 Four OS threads, each with a hub of its own, run green threads that do random things with what they
-all share: locks, semaphores, queues, events, time limits, kills, calls in OS threads, forks. Plain
-OS threads without a hub join in. Each operation is interrupted at random, by a `Timeout` or by a
-kill. What it took it gives back, what it put it counts; so at the end every lock is free, every
-semaphore is where it began, every item that was put was taken once, and nobody waits any more.
+all share: locks, conditions, semaphores, queues, events, time limits, kills, calls in OS threads,
+forks. Plain OS threads without a hub join in. Each operation is interrupted at random, by a
+`Timeout` or by a kill. What it took it gives back, what it put it counts; so at the end every lock
+is free, every semaphore is where it began, every item that was put was taken once, and nobody waits
+any more.
 
 A watchdog ends the run, with the stacks of all threads and green threads, if for some time nobody
 has got anywhere.
@@ -37,8 +38,8 @@ from typing import Any
 import eventlet
 from eventlet import Timeout, debug, tpool
 from eventlet.hubs import get_hub
-from eventlet.lock import Lock
-from eventlet.queue import Empty, Full, LifoQueue, LightQueue, PriorityQueue, Queue
+from eventlet.lock import Condition, Lock, RLock
+from eventlet.queue import Empty, Full, LifoQueue, LightQueue, PriorityQueue, Queue, SimpleQueue
 from eventlet.semaphore import BoundedSemaphore, Semaphore
 
 STUCK = 30.0  # seconds in which nobody has got anywhere
@@ -57,7 +58,7 @@ class Shared:
     """What all workers use together, and the books about it."""
 
     def __init__(self) -> None:
-        self.locks = [Lock() for _ in range(3)]
+        self.locks: list[Any] = [Lock(), Lock(), RLock(), RLock(), Condition()]
         self.inside = [0] * len(self.locks)
         self.places = [Semaphore(2), BoundedSemaphore(3)]
         self.places_at_first = [semaphore.counter for semaphore in self.places]
@@ -69,6 +70,12 @@ class Shared:
             LightQueue(2),
             LifoQueue(4),
             PriorityQueue(4),
+        ]
+        self.simple = SimpleQueue[Any]()
+        # What there is of something, and where it is waited for.
+        self.stores: list[tuple[Any, list[int]]] = [
+            (Condition(), [0]),
+            (Condition(Lock()), [0]),
         ]
         self.events = [eventlet.Event() for _ in range(4)]
 
@@ -88,6 +95,8 @@ class Worker:
         #: What an interrupted `put` was about to put, or just had.
         self.offered: list[tuple[str, int]] = []
         self.taken: list[tuple[str, int]] = []
+        #: Units brought to and fetched from the stores.
+        self.stored = self.fetched = 0
         self.done: Counter[str] = Counter()
         self.doing = ""
         #: Whether the others may kill it now.
@@ -121,6 +130,10 @@ class Worker:
             "use_place": 6,
             "put_item": 10,
             "take_item": 10,
+            "put_simply": 4,
+            "take_simply": 4,
+            "fill_store": 4,
+            "empty_store": 5,
             "wait_event": 3,
             "send_event": 3,
         }
@@ -174,7 +187,8 @@ class Worker:
 
     def with_lock(self, number: int, then: Callable[[], None] | None = None) -> None:
         lock, inside = self.shared.locks[number], self.shared.inside
-        if not lock.acquire(timeout=self.limit):
+        limit = self.limit
+        if not lock.acquire(timeout=-1 if limit is None else limit):
             return
         try:
             inside[number] += 1
@@ -182,6 +196,9 @@ class Worker:
                 self.stress.fail(f"{self.name}: {inside[number]} hold lock {number}")
             try:
                 self.pause()
+                if isinstance(lock, (RLock, Condition)):
+                    with lock:
+                        self.pause()
                 if then is not None:
                     then()
             finally:
@@ -233,6 +250,41 @@ class Worker:
         self.taken.append(item)
         if isinstance(queue, Queue):
             queue.task_done()
+
+    def put_simply(self) -> None:
+        self.items += 1
+        item = (self.name, self.items)
+        # Nothing can come in between.
+        self.put.append(item)
+        self.shared.simple.put(item)
+
+    def take_simply(self) -> None:
+        # Always with a limit: nobody helps those who wait to an end.
+        with contextlib.suppress(Empty):
+            self.taken.append(self.shared.simple.get(timeout=5 * SHORT))
+
+    # Conditions: each unit that is brought is fetched once, or left over.
+
+    def fill_store(self) -> None:
+        condition, units = self.random.choice(self.shared.stores)
+        with condition:
+            units[0] += 1
+            self.stored += 1
+            if self.random.random() < 0.8:
+                condition.notify()
+            else:
+                condition.notify_all()
+            self.pause()
+
+    def empty_store(self) -> None:
+        condition, units = self.random.choice(self.shared.stores)
+        with condition:
+            if condition.wait_for(lambda: units[0], timeout=5 * SHORT):
+                self.pause()
+                units[0] -= 1
+                self.fetched += 1
+                if units[0] < 0:
+                    self.stress.fail(f"{self.name}: two have fetched the same unit")
 
     # Events.
 
@@ -346,18 +398,25 @@ class Worker:
         status = 1
         try:
             faulthandler.dump_traceback_later(STUCK, exit=True)
-            if eventlet.spawn(self.child, 7).wait() == 7 and tpool.execute(int, "8") == 8:
-                queue = Queue(0)
-                giver = eventlet.spawn(queue.put, 9)
-                lock = Lock()
-                with lock:
-                    status = int(queue.get() != 9)
-                giver.wait()
+            while status:
+                # What was thrown before the fork may come in the child.
+                with contextlib.suppress(Killed):
+                    self.use_everything()
+                    status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
+
+    def use_everything(self) -> None:
+        assert eventlet.spawn(self.child, 7).wait() == 7
+        assert tpool.execute(int, "8") == 8
+        queue = Queue(0)
+        giver = eventlet.spawn(queue.put, 9)
+        with Lock(), RLock():
+            assert queue.get() == 9
+        giver.wait()
 
 
 class Stress:
@@ -365,6 +424,7 @@ class Stress:
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.seed = seed
+        self.pid = os.getpid()
         self.seconds: float = options.seconds
         self.forks: bool = options.forks and hasattr(os, "fork")
         self.over = False
@@ -395,6 +455,10 @@ class Stress:
 
     def fail(self, text: str) -> None:
         """Note that something is not as it should be."""
+        if os.getpid() != self.pid:
+            # The other green threads of an OS thread that forks go on in the child, without the
+            # other OS threads and with children that are not theirs.
+            return
         self.failures.append(text)
         print(f"FAILED {text}", flush=True)
         if len(self.failures) >= MOST_FAILURES:
@@ -506,13 +570,22 @@ class Stress:
                     worker.taken.append(queue.get_nowait())
                     if isinstance(queue, Queue):
                         queue.task_done()
+        with contextlib.suppress(Empty):
+            while True:
+                worker.taken.append(self.shared.simple.get_nowait())
 
     def balance(self) -> None:
         """Check the books."""
         shared = self.shared
         for number, lock in enumerate(shared.locks):
-            if lock.locked() or lock._waiters:
+            if not lock.acquire(False) or lock._waiters:
                 self.fail(f"lock {number} is {lock!r} at the end")
+        brought = sum(worker.stored - worker.fetched for worker in self.workers)
+        if brought != sum(units[0] for _, units in shared.stores):
+            self.fail(f"{brought} units should be left, not {[u for _, u in shared.stores]}")
+        for condition, _ in shared.stores:
+            if not condition.acquire(False) or condition._waiters:
+                self.fail(f"a condition is {condition!r} at the end")
         for semaphore, first in zip(shared.places, shared.places_at_first, strict=True):
             if semaphore.counter != first or semaphore._waiters:
                 self.fail(f"a semaphore that began with {first} is {semaphore!r} at the end")

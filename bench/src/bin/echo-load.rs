@@ -6,9 +6,11 @@
 //! twice or to the wrong connection is seen. After the warm-up the counts start anew; at the end
 //! one line of JSON tells messages per second, latency quantiles and errors.
 //!
-//! `echo-load --port P | --unix PATH [--connections N] [--size BYTES] [--seconds S] [--warmup S]`
+//! `echo-load --port P [--ca FILE] | --unix PATH [--connections N] [--size BYTES] [--seconds S]
+//! [--warmup S]`; with `--ca`, over TLS, to a server whose certificate the file vouches for
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,11 +35,25 @@ struct Plan {
 
 impl Plan {
     fn read() -> Outcome<Self> {
-        let known = ["port", "unix", "connections", "size", "seconds", "warmup"];
+        let known = [
+            "port",
+            "unix",
+            "ca",
+            "connections",
+            "size",
+            "seconds",
+            "warmup",
+        ];
         let options = Options::read(std::env::args().skip(1), &known)?;
         let target = match (options.text("unix"), options.text("port")) {
             (Some(path), None) => Target::Path(path.into()),
-            (None, Some(_)) => Target::Port(options.value("port", 0)?),
+            (None, Some(_)) => {
+                let port = options.value("port", 0)?;
+                match options.text("ca") {
+                    Some(ca) => Target::tls(port, Path::new(ca)).map_err(context("--ca"))?,
+                    None => Target::Port(port),
+                }
+            }
             _ => return Err("give either --port or --unix".to_owned()),
         };
         let plan = Self {

@@ -22,8 +22,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use pyo3::{Borrowed, ffi, intern};
 
+use crate::call::call_pointers;
 use crate::cell::GilCell;
-use crate::hub::call::{self, Arguments, Call as WaitingCall, Step, guarded};
+use crate::hub::entry::{self, Arguments, Step, WaitingCall, guarded};
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
 use crate::hub::{self, Hub, ParkId, Wake};
@@ -42,23 +43,6 @@ impl Call {
         visit.call(&self.function)?;
         visit.call(&self.args)?;
         visit.call(&self.kwargs)
-    }
-}
-
-/// Stops an OS thread whose stack is being unwound because the interpreter has ended.
-///
-/// Until Python 3.13, an OS thread that wants the GIL then is ended by `pthread_exit`. That unwinds the
-/// stack of the green thread that happens to run, and ends the process when it comes to a frame that
-/// catches panics; what lies below, moreover, is no stack that anybody has called from. The process is
-/// about to exit anyway, so the thread sleeps until it does, as it does from Python 3.14 on.
-struct ThreadEnd;
-
-impl Drop for ThreadEnd {
-    #[cold]
-    fn drop(&mut self) {
-        loop {
-            std::thread::sleep(std::time::Duration::from_secs(3600));
-        }
     }
 }
 
@@ -361,7 +345,7 @@ impl Body {
 /// the green thread parks, so there is next to nothing in it.
 ///
 /// Nothing here panics but what is called, and that comes no farther than there. The function can be unwound
-/// all the same, or nothing would stop that for [`ThreadEnd`].
+/// all the same, or that would not end where [`call_pointers`] ends it.
 unsafe extern "C-unwind" fn run(
     body: *mut ffi::PyObject,
     args: *const *mut ffi::PyObject,
@@ -494,29 +478,10 @@ unsafe fn make_call(body: *mut ffi::PyObject) -> *mut ffi::PyObject {
     let Some(Some((function, args, kwargs))) = parts else {
         return std::ptr::null_mut();
     };
-    let end = ThreadEnd;
-    // Seen through, the function would be one that cannot be unwound: so `ffi` declares it.
-    let call = std::hint::black_box(ffi::PyObject_Call as Callee);
-    // SAFETY: the two types differ only in that a function of the new one may be unwound.
-    let call = unsafe { std::mem::transmute::<Callee, UnwindingCallee>(call) };
-    // SAFETY: the GIL is held; the references stay in the body until the call is over, the arguments are a
-    // tuple and the keywords a dict or NULL.
-    let result = unsafe { call(function, args, kwargs) };
-    std::mem::forget(end);
-    result
+    // SAFETY: the GIL is held; the references stay in the body until the call is over, the arguments are a tuple
+    // and the keywords a dict or NULL.
+    unsafe { call_pointers(function, args, kwargs) }
 }
-
-type Callee = unsafe extern "C" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-type UnwindingCallee = unsafe extern "C-unwind" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
 
 fn call_link(green_thread: &Bound<'_, PyAny>, link: &Call) -> PyResult<()> {
     let py = green_thread.py();
@@ -1024,7 +989,7 @@ pub fn cancel(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Body>()?;
     module.add_class::<GreenThreadBase>()?;
-    call::add_method::<Join>(&module.py().get_type::<GreenThreadBase>())?;
+    entry::add_method::<Join>(&module.py().get_type::<GreenThreadBase>())?;
     module.add_function(wrap_pyfunction!(set_spawn_stacks, module)?)?;
     module.add_function(wrap_pyfunction!(spawn, module)?)?;
     module.add_function(wrap_pyfunction!(spawn_n, module)?)?;

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
+//! | [`ident`] | numbers that tell green threads apart |
 //! | [`net`] | sockets |
+//! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
 //! | [`wsgi`] | the WSGI server |
@@ -14,13 +16,16 @@
 //! Start reading at [`hub`].
 
 mod arena;
+mod call;
 mod cell;
 mod clock;
 mod datastack;
 mod errors;
 mod greenthread;
 mod hub;
+mod ident;
 mod net;
+mod posix;
 mod sync;
 mod timeout;
 mod wsgi;
@@ -35,7 +40,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arena::install(py);
     hub::add_to(module)?;
     greenthread::add_to(module)?;
+    module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
     net::add_to(module)?;
+    posix::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
     wsgi::add_to(module)?;

@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyImportError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyTuple, PyType};
+use pyo3::types::{PyCapsule, PyDict, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 /// The oldest greenlet whose table and behaviour this binding was written against.
@@ -356,6 +356,18 @@ impl Greenlet {
                 return None;
             }
             Some(ffi::Py_REFCNT(object))
+        }
+    }
+
+    /// Its attributes.
+    #[inline]
+    pub fn dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        // SAFETY: `self.0` is a greenlet, whose type says where the pointer to its dictionary is; the slot is
+        // filled if it is empty, and a new reference or NULL with an exception comes back. It is a dictionary,
+        // as greenlet lets nobody put anything else there.
+        unsafe {
+            let dict = ffi::PyObject_GenericGetDict(self.0.as_ptr(), std::ptr::null_mut());
+            Ok(Bound::from_owned_ptr_or_err(py, dict)?.cast_into_unchecked())
         }
     }
 

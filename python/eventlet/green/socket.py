@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket as _original
+import sys
 from typing import TYPE_CHECKING, Any
 
 from eventlet.green import _dns
+from eventlet.greenio import early
 from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
 
 # Everything that the running Python has, whichever version it is; what is green comes afterwards.
@@ -20,23 +22,39 @@ if TYPE_CHECKING:
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
-#: What monkey patching puts into the standard module.
+#: What monkey patching puts into the standard module. Its other functions are made of these.
 __patched__ = [
-    "SocketType",
-    "create_connection",
-    "fromfd",
     "getaddrinfo",
     "gethostbyaddr",
     "gethostbyname",
     "gethostbyname_ex",
     "getnameinfo",
     "socket",
-    "socketpair",
     "timeout",
 ]
 
 timeout = TimeoutError
-socket = SocketType = GreenSocket
+socket = GreenSocket
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what monkey patching replaces in classes: triples of class, name and value."""
+    _register_for_pickling()
+    return early.replacements()
+
+
+def _register_for_pickling() -> None:
+    """Let ``multiprocessing`` hand green sockets to other processes, as it does with others.
+
+    It registers the class that is ``socket.socket`` when it is imported.
+    """
+    reduction: Any = sys.modules.get("multiprocessing.reduction")
+    if reduction is not None and hasattr(reduction, "_reduce_socket"):
+        reduction.register(GreenSocket, reduction._reduce_socket)
+
+
+_register_for_pickling()
+
 
 getaddrinfo = _dns.getaddrinfo
 gethostbyaddr = _dns.gethostbyaddr

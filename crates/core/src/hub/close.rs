@@ -16,8 +16,9 @@ use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
 use super::scheduler::Task;
+use super::signals::is_main_thread;
 use super::{Hub, ParkId, Wake, existing, set_current};
-use crate::{clock, errors};
+use crate::{clock, errors, ident};
 
 impl Hub {
     /// Ends the hub's greenlet and drops its queue, timers and listeners.
@@ -130,10 +131,16 @@ pub(super) fn closed_error() -> PyErr {
 
 /// Lives in the dictionary of a thread's state, so it is dropped when the thread ends.
 #[pyclass(frozen, module = "eventlet._core")]
-struct ThreadEnd;
+struct ThreadEnd {
+    thread: u64,
+}
 
 impl Drop for ThreadEnd {
     fn drop(&mut self) {
+        // In a forked child, the thread that is left drops what belongs to the others.
+        if self.thread != ident::thread() {
+            return;
+        }
         Python::attach(|py| {
             let Some(hub) = existing(py) else { return };
             if !is_finalizing(py)
@@ -158,9 +165,7 @@ fn is_finalizing(py: Python<'_>) -> bool {
 
 /// Has the hub of this thread closed when the thread ends.
 pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    if threading.call_method0("get_ident")?.eq(main)? {
+    if is_main_thread(py)? {
         return Ok(());
     }
     // SAFETY: the GIL is held; a borrowed reference or NULL, without an exception, comes back.
@@ -172,7 +177,8 @@ pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
             if state.contains(key)? {
                 return Ok(());
             }
-            state.set_item(key, ThreadEnd)
+            let thread = ident::thread();
+            state.set_item(key, ThreadEnd { thread })
         }
         None => Ok(()),
     }

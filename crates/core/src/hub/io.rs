@@ -196,6 +196,15 @@ pub struct Io {
     serial: u32,
     /// Whether a second waiter for a direction is an error.
     pub exclusive: bool,
+    /// Who waits for one of several descriptors, by way of a descriptor that stands for them all.
+    members: Vec<Member>,
+}
+
+/// A descriptor that somebody waits for together with others.
+struct Member {
+    fd: RawFd,
+    generation: u32,
+    id: ParkId,
 }
 
 /// An entry of the table for introspection.
@@ -211,6 +220,7 @@ impl Io {
             table: Vec::new(),
             serial: 0,
             exclusive: EXCLUSIVE.load(Ordering::Relaxed),
+            members: Vec::new(),
         }
     }
 
@@ -517,6 +527,32 @@ impl Io {
         released
     }
 
+    /// Notes that `id` waits for `fd` among others, which has this generation.
+    pub fn join(&mut self, fd: RawFd, generation: u32, id: ParkId) {
+        self.members.push(Member { fd, generation, id });
+    }
+
+    /// Ends what [`join`](Self::join) has begun.
+    pub fn leave(&mut self, id: ParkId) {
+        self.members.retain(|member| member.id != id);
+    }
+
+    /// Who waits for `fd` among others, since before the number had this generation.
+    pub fn joined(&self, fd: RawFd, generation: u32) -> Vec<ParkId> {
+        let is_it = |member: &&Member| member.fd == fd && member.generation != generation;
+        self.members
+            .iter()
+            .filter(is_it)
+            .map(|member| member.id)
+            .collect()
+    }
+
+    /// Whether anybody waits for a direction of `fd`.
+    pub fn is_busy(&mut self, fd: RawFd, direction: Direction) -> bool {
+        self.existing(fd)
+            .is_some_and(|entry| !entry.waiters(direction).is_empty())
+    }
+
     /// Whether anybody waits for `fd`.
     pub fn is_waited(&mut self, fd: RawFd) -> bool {
         self.existing(fd).is_some_and(|entry| entry.is_waited())
@@ -592,35 +628,69 @@ fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-static GENERATIONS: GilCell<Vec<u32>> = GilCell::new(Vec::new());
+/// What is known of a descriptor number.
+#[derive(Clone, Copy, Default)]
+struct Number {
+    /// How often it has changed hands, as far as we were told.
+    generation: u32,
+    /// Who has made the descriptor non-blocking for Eventlet's sake: any number, 0 for nobody.
+    owner: usize,
+}
+
+static NUMBERS: GilCell<Vec<Number>> = GilCell::new(Vec::new());
 
 /// How often the number `fd` has changed hands, as far as we were told.
 #[inline]
 pub fn generation(py: Python<'_>, fd: RawFd) -> u32 {
-    GENERATIONS.with(py, |counts| {
+    number(py, fd).generation
+}
+
+/// Who has made the descriptor non-blocking for Eventlet's sake, 0 for nobody: a program that uses it by its
+/// number expects it to wait.
+pub fn owner(py: Python<'_>, fd: RawFd) -> usize {
+    number(py, fd).owner
+}
+
+#[inline]
+fn number(py: Python<'_>, fd: RawFd) -> Number {
+    NUMBERS.with(py, |numbers| {
         usize::try_from(fd)
             .ok()
-            .and_then(|index| counts.get(index).copied())
-            .unwrap_or(0)
+            .and_then(|index| numbers.get(index).copied())
+            .unwrap_or_default()
     })
 }
 
-/// Notes that the number `fd` has changed hands: it was just opened, or is about to be closed.
+/// Notes that the number `fd` has changed hands: it was just opened, or is about to be closed. Nobody owns
+/// it then.
 ///
 /// Returns the new count.
 #[inline]
 pub fn next_generation(py: Python<'_>, fd: RawFd) -> u32 {
-    GENERATIONS.with(py, |counts| {
+    change(py, fd, |number| {
+        number.generation = number.generation.wrapping_add(1);
+        number.owner = 0;
+    })
+    .generation
+}
+
+/// Notes who has made the descriptor non-blocking.
+pub fn set_owner(py: Python<'_>, fd: RawFd, owner: usize) {
+    change(py, fd, |number| number.owner = owner);
+}
+
+fn change(py: Python<'_>, fd: RawFd, change: impl FnOnce(&mut Number)) -> Number {
+    NUMBERS.with(py, |numbers| {
         let Ok(index) = usize::try_from(fd) else {
-            return 0;
+            return Number::default();
         };
-        if index >= counts.len() {
+        if index >= numbers.len() {
             if !is_open(fd) {
-                return 0;
+                return Number::default();
             }
-            counts.resize((index + 1).next_power_of_two(), 0);
+            numbers.resize((index + 1).next_power_of_two(), Number::default());
         }
-        counts[index] = counts[index].wrapping_add(1);
-        counts[index]
+        change(&mut numbers[index]);
+        numbers[index]
     })
 }

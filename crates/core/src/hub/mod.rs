@@ -21,8 +21,8 @@
 //! all of this crate: **no borrow is alive while Python code runs or greenlets switch**. Values are moved
 //! out, the borrow ends, and only then they are called or dropped.
 
-pub mod call;
 mod close;
+pub mod entry;
 mod guest;
 pub mod inbox;
 pub mod io;
@@ -30,6 +30,7 @@ pub mod listener;
 pub mod park;
 mod python;
 pub mod scheduler;
+mod signals;
 pub mod timer;
 mod turn;
 mod views;
@@ -106,6 +107,8 @@ pub struct Hub {
     alive: AtomicBool,
     /// Whether it sleeps in its poll, or is about to: nobody of its thread holds anybody up then.
     asleep: AtomicBool,
+    /// Whether its poller reports signals.
+    handles_signals: AtomicBool,
     /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
     lent: AtomicBool,
     stopping: AtomicBool,
@@ -167,6 +170,8 @@ impl Hub {
             let inbox = Inbox::new().map_err(failed)?;
             let mut poller = Poller::new(backend).map_err(failed)?;
             inbox.register(&mut poller).map_err(failed)?;
+            // A guest does not sleep.
+            let handles_signals = guest.is_none() && signals::register(py, &mut poller)?;
             Ok(Self {
                 scheduler: GilCell::new(Scheduler::new(clock::now())),
                 io: GilCell::new(Io::new(poller)),
@@ -179,6 +184,7 @@ impl Hub {
                 running: AtomicBool::new(false),
                 alive: AtomicBool::new(false),
                 asleep: AtomicBool::new(false),
+                handles_signals: AtomicBool::new(handles_signals),
                 lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
@@ -278,6 +284,11 @@ impl Hub {
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
         self.inbox.is_mine()
+    }
+
+    /// Whether its thread has another hub now, or ends.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// After something was queued: lets a hub of another thread, which may be asleep, look at it.

@@ -18,8 +18,8 @@ use super::park::Wake;
 use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
-use super::{Hooks, Hub, call, current, set_current, timer, wait};
-use crate::{arena, clock, errors};
+use super::{Hooks, Hub, current, entry, set_current, signals, timer, wait};
+use crate::{arena, clock, errors, ident};
 
 #[pymethods]
 impl Hub {
@@ -502,6 +502,9 @@ impl Hub {
         self.inbox.restart().map_err(failed)?;
         let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
         self.inbox.register(&mut poller).map_err(failed)?;
+        let handles_signals = self.guest.is_none() && signals::register(py, &mut poller)?;
+        self.handles_signals
+            .store(handles_signals, Ordering::Relaxed);
         let old = self.io.with(py, |io| {
             let old = io.poller.take();
             io.restart(poller);
@@ -616,6 +619,7 @@ pub fn set_hub(py: Python<'_>, hub: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     }
     if hub.is_some() {
         at_thread_end(py)?;
+        ident::publish(py)?;
     }
     match set_current(py, hub.clone().map(Bound::unbind)) {
         Some(old) if hub.as_ref().is_none_or(|hub| !old.is(hub)) => {
@@ -658,6 +662,7 @@ pub fn timer_stacks() -> bool {
 /// For `os.register_at_fork`: gives the child's only thread a hub that works.
 #[pyfunction]
 pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    signals::after_fork_in_child(py);
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
     hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
@@ -711,5 +716,5 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
     module.add_function(wrap_pyfunction!(backends, module)?)?;
-    call::add_function::<wait::Sleep>(module)
+    entry::add_function::<wait::Sleep>(module)
 }

@@ -4,11 +4,11 @@ use std::ffi::CStr;
 use std::os::fd::RawFd;
 
 use eventlet_greenlet::{Greenlet, GreenletRef};
-use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
 
-use super::call::{Arguments, Call, Step};
+use super::entry::{Arguments, Step, WaitingCall};
 use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
@@ -169,20 +169,64 @@ impl Hub {
         let this = slf.get();
         let greenlet = Self::waiting_greenlet(slf)?;
         let parking = this.park(py, &greenlet, deadline);
+        match Self::wait_parked(slf, fd, direction, &greenlet, parking, waiter)? {
+            Wake::Closed => Err(io_closed(py)),
+            wake => Ok(wake),
+        }
+    }
+
+    #[inline]
+    fn wait_parked(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        greenlet: &Greenlet,
+        parking: Parking,
+        waiter: impl Fn(ParkId) -> Waiter,
+    ) -> PyResult<Wake> {
+        let py = slf.py();
+        let this = slf.get();
         let id = parking.id;
         if this.hooks.io {
-            return Self::wait_by_hook(slf, fd, direction, &greenlet, parking);
+            return Self::wait_by_hook(slf, fd, direction, greenlet, parking);
         }
         if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
             this.unpark(py, id);
             return Err(refusal(py, fd, direction, refused));
         }
-        let result = Self::wait(slf, &greenlet, parking);
+        let result = Self::wait(slf, greenlet, parking);
         this.io.with(py, |io| io.unwait_park(fd, direction, id));
-        match result?.0 {
-            Wake::Closed => Err(io_closed(py)),
-            wake => Ok(wake),
+        Ok(result?.0)
+    }
+
+    /// Waits until `set` can be read: a descriptor of the caller's, that stands for all of `members`.
+    ///
+    /// Returns [`Wake::Closed`] if one of the members is being closed.
+    pub(crate) fn wait_set(
+        slf: &Bound<'_, Self>,
+        set: RawFd,
+        members: &[libc::pollfd],
+        deadline: Option<u64>,
+    ) -> PyResult<Wake> {
+        let py = slf.py();
+        let this = slf.get();
+        let greenlet = Self::waiting_greenlet(slf)?;
+        let parking = this.park(py, &greenlet, deadline);
+        let id = parking.id;
+        for member in members {
+            let generation = io::generation(py, member.fd);
+            this.io.with(py, |io| io.join(member.fd, generation, id));
         }
+        let result = Self::wait_parked(
+            slf,
+            set,
+            Direction::Read,
+            &greenlet,
+            parking,
+            Waiter::LevelPark,
+        );
+        this.io.with(py, |io| io.leave(id));
+        result
     }
 
     /// Registers `waiter` for a direction of `fd`.
@@ -210,6 +254,7 @@ impl Hub {
 
     /// As [`release`](Self::release), for those who began to wait before the number had this generation.
     pub(crate) fn release_older(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        self.release_members(py, fd, generation);
         if self.io.with(py, |io| io.is_older(fd, generation)) {
             self.release(py, fd);
         }
@@ -222,6 +267,7 @@ impl Hub {
             self.inbox.send(Message::Closed(fd, io::generation(py, fd)));
             return;
         }
+        self.release_members(py, fd, io::generation(py, fd));
         let waiters = self.io.with(py, |io| io.release(fd));
         for waiter in waiters {
             match waiter {
@@ -243,6 +289,13 @@ impl Hub {
                     self.scheduler.with(py, |s| s.push(Task::Handle(handler)));
                 }
             }
+        }
+    }
+
+    /// Tells those who have waited for `fd` among others since before the number had this generation.
+    fn release_members(&self, py: Python<'_>, fd: RawFd, generation: u32) {
+        for id in self.io.with(py, |io| io.joined(fd, generation)) {
+            self.wake(py, id, Wake::Closed);
         }
     }
 }
@@ -290,16 +343,35 @@ pub fn io_closed(py: Python<'_>) -> PyErr {
     }
 }
 
-/// Lets all run that is ready, as `sleep(0)` does, for a native function.
-pub fn give_way(py: Python<'_>) -> PyResult<()> {
-    let hub = current(py)?;
-    let greenlet = Greenlet::current(py)?;
-    if hub.get().is_hub_greenlet(py, &greenlet) {
+/// Python's `sleep`, for native functions.
+pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    let Some((hub, id, greenlet)) = lie_down(py, seconds)? else {
         return Ok(());
+    };
+    Hub::wait(&hub, &greenlet, Parking { id }).map(drop)
+}
+
+/// Announces the wait of a sleep. None in the hub, which does not sleep for 0 seconds and cannot for more.
+#[inline]
+fn lie_down(py: Python<'_>, seconds: f64) -> PyResult<Option<(Bound<'_, Hub>, ParkId, Greenlet)>> {
+    let hub = current(py)?;
+    let this = hub.get();
+    let greenlet = Greenlet::current(py)?;
+    if this.is_hub_greenlet(py, &greenlet) {
+        return if seconds > 0.0 {
+            Err(errors::mainloop_error())
+        } else {
+            Ok(None)
+        };
     }
     let place = greenlet.clone_ref(py);
-    let id = hub.get().scheduler.with(py, |s| s.park_for_a_round(place));
-    Hub::wait(&hub, &greenlet, Parking { id }).map(drop)
+    let id = if seconds > 0.0 {
+        let deadline = clock::after(clock::now(), seconds);
+        this.scheduler.with(py, |s| s.park(place, Some(deadline)))
+    } else {
+        this.scheduler.with(py, |s| s.park_for_a_round(place))
+    };
+    Ok(Some((hub, id, greenlet)))
 }
 
 /// Whether `object` is the integer 0.
@@ -319,7 +391,7 @@ pub struct Sleep {
     id: ParkId,
 }
 
-impl Call for Sleep {
+impl WaitingCall for Sleep {
     const NAME: &CStr = c"sleep";
 
     const DOC: &CStr = c"sleep(seconds=0.0)
@@ -339,25 +411,13 @@ Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed ther
             Some(seconds) if is_zero(seconds) => 0.0,
             Some(seconds) => seconds.extract()?,
         };
-        let hub = current(py)?;
-        let this = hub.get();
-        let greenlet = Greenlet::current(py)?;
-        if this.is_hub_greenlet(py, &greenlet) {
-            return if seconds > 0.0 {
-                Err(errors::mainloop_error())
-            } else {
-                Ok(Step::Done(py.None()))
-            };
-        }
-        let place = greenlet.clone_ref(py);
-        let id = if seconds > 0.0 {
-            let deadline = clock::after(clock::now(), seconds);
-            this.scheduler.with(py, |s| s.park(place, Some(deadline)))
-        } else {
-            this.scheduler.with(py, |s| s.park_for_a_round(place))
-        };
-        let hub = hub.unbind();
-        Ok(Step::Wait(Self { hub, id }, greenlet))
+        Ok(match lie_down(py, seconds)? {
+            Some((hub, id, greenlet)) => {
+                let hub = hub.unbind();
+                Step::Wait(Self { hub, id }, greenlet)
+            }
+            None => Step::Done(py.None()),
+        })
     }
 
     fn hub(&self) -> &Py<Hub> {

@@ -40,8 +40,24 @@ pub fn receive(
     size: usize,
     flags: c_int,
 ) -> Result<PyResult<Bound<'_, PyBytes>>, i32> {
+    // SAFETY: `fill` gives memory with room for `size` bytes.
+    fill(py, size, |pointer| unsafe {
+        receive_at(fd, pointer, size, flags)
+    })
+}
+
+/// The `bytes` that `read` has put at the address it is given, where there is room for `size`.
+///
+/// `read` returns how many bytes it has written, or an errno, which is the outer error. It may release the
+/// GIL, but neither runs Python code nor switches.
+#[inline]
+pub fn fill(
+    py: Python<'_>,
+    size: usize,
+    read: impl FnOnce(*mut u8) -> Result<usize, i32>,
+) -> Result<PyResult<Bound<'_, PyBytes>>, i32> {
     if size > SCRATCH {
-        return receive_much(py, fd, size, flags);
+        return fill_much(py, size, read);
     }
     BLOCK.with(|block| {
         let block = block.get();
@@ -53,9 +69,8 @@ pub fn receive(
             }
             (*block).as_mut_ptr()
         };
-        // SAFETY: the block has room for `SCRATCH` bytes and `size` is not more.
-        let count = unsafe { receive_at(fd, pointer, size, flags)? };
-        // SAFETY: the kernel has written that many bytes.
+        let count = read(pointer)?.min(size);
+        // SAFETY: that many bytes have been written.
         Ok(Ok(PyBytes::new(py, unsafe {
             std::slice::from_raw_parts(pointer, count)
         })))
@@ -63,19 +78,17 @@ pub fn receive(
 }
 
 #[cold]
-fn receive_much(
+fn fill_much(
     py: Python<'_>,
-    fd: RawFd,
     size: usize,
-    flags: c_int,
+    read: impl FnOnce(*mut u8) -> Result<usize, i32>,
 ) -> Result<PyResult<Bound<'_, PyBytes>>, i32> {
     let mut memory: Vec<u8> = Vec::new();
     if memory.try_reserve_exact(size).is_err() {
         return Ok(Err(PyMemoryError::new_err(())));
     }
-    // SAFETY: the vector has room for `size` bytes.
-    let count = unsafe { receive_at(fd, memory.as_mut_ptr(), size, flags)? };
-    // SAFETY: the kernel has written that many bytes.
+    let count = read(memory.as_mut_ptr())?.min(size);
+    // SAFETY: that many bytes have been written, and there is room for them.
     unsafe { memory.set_len(count) };
     Ok(Ok(PyBytes::new(py, &memory)))
 }
@@ -174,8 +187,8 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: filled in by `PyObject_GetBuffer` and released once. Only methods of sockets hold one,
-        // and they run with the GIL.
+        // SAFETY: filled in by `PyObject_GetBuffer` and released once. Only operations on
+        // descriptors hold one, and they run with the GIL.
         unsafe { ffi::PyBuffer_Release(&raw mut *self.0) };
     }
 }

@@ -190,12 +190,15 @@ pub fn init_sockets(
     Ok(same)
 }
 
-/// Notes that a socket has just been opened as `fileno`: what is known of the number is out of date.
+/// Notes that a descriptor has just been opened as `fileno`: what is known of the number is out of date.
 ///
-/// A `mark_as_reopened` that somebody has put in place of the hub's own is called as well.
+/// `owner` is the identity of the green socket that has made it non-blocking, 0 if nobody has. A
+/// `mark_as_reopened` that somebody has put in place of the hub's own is called as well.
 #[pyfunction]
-pub fn notify_opened(py: Python<'_>, fileno: RawFd) -> PyResult<()> {
+#[pyo3(signature = (fileno, owner = 0))]
+pub fn notify_opened(py: Python<'_>, fileno: RawFd, owner: usize) -> PyResult<()> {
     hub::closing(py, fileno);
+    hub::io::set_owner(py, fileno, owner);
     let Some(hub) = hub::existing(py) else {
         return Ok(());
     };
@@ -216,6 +219,19 @@ pub fn notify_adopted(py: Python<'_>, fileno: RawFd) {
     if !waited {
         hub::io::next_generation(py, fileno);
     }
+}
+
+/// Notes who has made a descriptor non-blocking: a program that uses it by its number still expects it to
+/// wait. `owner` is as for `notify_opened`.
+#[pyfunction]
+pub fn set_fd_owner(py: Python<'_>, fileno: RawFd, owner: usize) {
+    hub::io::set_owner(py, fileno, owner);
+}
+
+/// Who has made the descriptor non-blocking; 0 for nobody that we know of.
+#[pyfunction]
+pub fn fd_owner(py: Python<'_>, fileno: RawFd) -> usize {
+    hub::io::owner(py, fileno)
 }
 
 /// Notes that `fileno` is about to be closed or given away: whoever waits for it, in any thread, gets

@@ -4,6 +4,7 @@
 //! up the first time the operation would block; the deadline that comes of it holds for the whole operation,
 //! however often it has to wait.
 
+use std::ffi::c_int;
 use std::os::fd::RawFd;
 
 use pyo3::exceptions::PyTimeoutError;
@@ -40,10 +41,18 @@ impl Limit {
         Self::Unknown
     }
 
+    /// One that is `seconds` away, or none.
+    pub fn after(seconds: Option<f64>) -> Self {
+        seconds.map_or(Self::Never, |seconds| {
+            Self::At(clock::after(clock::now(), seconds))
+        })
+    }
+
     /// Deals with a failed read: waits if it would have blocked.
     ///
     /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
-    /// the connection as one that has ended: Eventlet's rule.
+    /// the connection as one that has ended: Eventlet's rule. With `MSG_DONTWAIT` in `flags` there is no
+    /// waiting.
     #[cold]
     #[inline(never)]
     pub fn after_read(
@@ -51,8 +60,12 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<Next> {
         match errno {
+            libc::EAGAIN if flags & libc::MSG_DONTWAIT != 0 => {
+                return Err(errors::os_error(socket.py(), errno));
+            }
             libc::EINTR => socket.py().check_signals()?,
             libc::EAGAIN | libc::ENOTCONN => self.wait(socket, fd, Direction::Read, errno)?,
             libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => return Ok(Next::Ended),
@@ -61,7 +74,7 @@ impl Limit {
         Ok(Next::Retry)
     }
 
-    /// Deals with a failed write: waits if it would have blocked.
+    /// Deals with a failed write: waits if it would have blocked, unless `flags` has `MSG_DONTWAIT`.
     #[cold]
     #[inline(never)]
     pub fn after_write(
@@ -69,10 +82,13 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<()> {
         match errno {
             libc::EINTR => socket.py().check_signals(),
-            libc::EAGAIN => self.wait(socket, fd, Direction::Write, errno),
+            libc::EAGAIN if flags & libc::MSG_DONTWAIT == 0 => {
+                self.wait(socket, fd, Direction::Write, errno)
+            }
             _ => Err(errors::os_error(socket.py(), errno)),
         }
     }
@@ -101,6 +117,16 @@ impl Limit {
         if is_non_blocking(socket)? {
             return Ok(());
         }
+        self.wait_level(socket, fd, direction)
+    }
+
+    /// Waits for a descriptor of which the hub is told nothing when it is opened.
+    pub fn wait_level(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<()> {
         let deadline = self.deadline(socket, libc::EAGAIN)?;
         let hub = hub::current(socket.py())?;
         timely(Hub::wait_level(&hub, fd, direction, deadline)?)

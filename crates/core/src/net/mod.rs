@@ -18,8 +18,9 @@
 
 mod address;
 mod base;
-mod buffer;
+pub(crate) mod buffer;
 mod connect;
+mod early;
 mod fd;
 mod limit;
 mod socket;
@@ -30,9 +31,14 @@ use pyo3::prelude::*;
 /// Adds the classes and functions to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
+    module.add_class::<tls::TlsMethods>()?;
+    module.add_function(wrap_pyfunction!(early::call_early, module)?)?;
+    module.add_function(wrap_pyfunction!(early::resolved, module)?)?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_opened, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_adopted, module)?)?;
     module.add_function(wrap_pyfunction!(fd::notify_closing, module)?)?;
+    module.add_function(wrap_pyfunction!(fd::set_fd_owner, module)?)?;
+    module.add_function(wrap_pyfunction!(fd::fd_owner, module)?)?;
     module.add_function(wrap_pyfunction!(tls::retry_ssl, module)?)
 }

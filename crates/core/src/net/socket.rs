@@ -26,7 +26,7 @@ pub struct SocketMethods;
 impl SocketMethods {
     /// Receives at most `bufsize` bytes; `b""` when the peer has closed or reset the connection.
     #[pyo3(signature = (bufsize, flags = 0))]
-    fn recv<'py>(
+    pub(super) fn recv<'py>(
         slf: &Bound<'py, Self>,
         bufsize: isize,
         flags: c_int,
@@ -45,7 +45,7 @@ impl SocketMethods {
             match buffer::receive(py, fd, size, flags) {
                 Ok(bytes) => return bytes,
                 Err(errno) => {
-                    if limit.after_read(socket, fd, errno)? == Next::Ended {
+                    if limit.after_read(socket, fd, errno, flags)? == Next::Ended {
                         return Ok(PyBytes::new(py, b""));
                     }
                 }
@@ -56,7 +56,7 @@ impl SocketMethods {
     /// Receives into a writable buffer, at most `nbytes` (0: as much as fits). Returns how many bytes came;
     /// 0 when the peer has closed or reset the connection.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
-    fn recv_into(
+    pub(super) fn recv_into(
         slf: &Bound<'_, Self>,
         buffer: &Bound<'_, PyAny>,
         nbytes: isize,
@@ -83,7 +83,7 @@ impl SocketMethods {
             match unsafe { buffer::receive_at(fd, memory.pointer(), size, flags) } {
                 Ok(count) => return Ok(count),
                 Err(errno) => {
-                    if limit.after_read(socket, fd, errno)? == Next::Ended {
+                    if limit.after_read(socket, fd, errno, flags)? == Next::Ended {
                         return Ok(0);
                     }
                 }
@@ -100,7 +100,7 @@ impl SocketMethods {
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvfrom");
         wait_if_empty(slf.as_any(), args)?;
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 1)
     }
 
     /// Receives a message into a writable buffer; returns its size and the sender's address.
@@ -112,7 +112,7 @@ impl SocketMethods {
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvfrom_into");
         wait_if_empty(slf.as_any(), args)?;
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Receives data and ancillary data; the arguments and the result are those of `socket.recvmsg`.
@@ -123,7 +123,7 @@ impl SocketMethods {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvmsg");
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Receives into buffers, with ancillary data; as `socket.recvmsg_into`.
@@ -134,12 +134,16 @@ impl SocketMethods {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvmsg_into");
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Sends what the kernel takes of `data`, at least one byte. Returns how many bytes that was.
     #[pyo3(signature = (data, flags = 0))]
-    fn send(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<usize> {
+    pub(super) fn send(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+    ) -> PyResult<usize> {
         let data = Data::new(data)?;
         let socket = slf.as_any();
         let mut limit = Limit::new();
@@ -147,7 +151,7 @@ impl SocketMethods {
             let fd = fd::of(socket)?;
             match buffer::send(fd, data.bytes(), flags) {
                 Ok(count) => return Ok(count),
-                Err(errno) => limit.after_write(socket, fd, errno)?,
+                Err(errno) => limit.after_write(socket, fd, errno, flags)?,
             }
         }
     }
@@ -155,7 +159,11 @@ impl SocketMethods {
     /// Sends all of `data`. The socket's timeout is for the whole of it; if it fails there is no telling
     /// how much was sent.
     #[pyo3(signature = (data, flags = 0))]
-    fn sendall(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
+    pub(super) fn sendall(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        flags: c_int,
+    ) -> PyResult<()> {
         let data = Data::new(data)?;
         let socket = slf.as_any();
         let mut limit = Limit::new();
@@ -170,7 +178,7 @@ impl SocketMethods {
                     }
                     slf.py().check_signals()?;
                 }
-                Err(errno) => limit.after_write(socket, fd, errno)?,
+                Err(errno) => limit.after_write(socket, fd, errno, flags)?,
             }
         }
     }
@@ -191,7 +199,8 @@ impl SocketMethods {
         }
         let args = PyTuple::new(py, all)?;
         let name = intern!(py, "sendto");
-        base::call_waiting(slf.as_any(), name, &args, None, Direction::Write)
+        let flags = if args.len() == 3 { 1 } else { args.len() };
+        base::call_waiting(slf.as_any(), name, &args, None, Direction::Write, flags)
     }
 
     /// Sends data and ancillary data; the arguments and the result are those of `socket.sendmsg`.
@@ -210,7 +219,7 @@ impl SocketMethods {
         } else {
             args.clone()
         };
-        base::call_waiting(slf.as_any(), name, &args, kwargs, Direction::Write)
+        base::call_waiting(slf.as_any(), name, &args, kwargs, Direction::Write, 2)
     }
 
     /// Waits for a connection; returns a green socket and the peer's address.

@@ -20,7 +20,7 @@ use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::clock;
 use crate::greenthread::exception_from;
-use crate::hub::call::{Arguments, Call, Step};
+use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::{self, Hub, ParkId, Wake};
 
 /// A value that one green thread sends and any number wait for.
@@ -359,7 +359,7 @@ impl Wait {
     }
 }
 
-impl Call for Wait {
+impl WaitingCall for Wait {
     const NAME: &CStr = c"wait";
 
     const DOC: &CStr = c"wait($self, timeout=None, timeout_value=None)

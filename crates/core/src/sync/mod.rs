@@ -6,18 +6,24 @@
 //! | [`watchers`] | those who wait for one of several things |
 //! | [`event`] | one value for everybody who waits |
 //! | [`semaphore`] | units that are taken and given back; locks |
+//! | [`rlock`] | a lock that its owner may take again |
+//! | [`condition`] | waiting until somebody says that something has changed |
 //! | [`queue`] | items that some put in and others get out |
+//! | [`simple_queue`] | the same without limits and hooks |
 
 mod args;
+pub mod condition;
 pub mod event;
 pub mod queue;
+pub mod rlock;
 pub mod semaphore;
+pub mod simple_queue;
 pub mod waiters;
 mod watchers;
 
 use pyo3::prelude::*;
 
-use crate::hub::call::add_method;
+use crate::hub::entry::add_method;
 
 /// Adds the classes to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -27,6 +33,9 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<semaphore::BoundedSemaphore>()?;
     module.add_class::<semaphore::Lock>()?;
+    module.add_class::<rlock::RLock>()?;
+    module.add_class::<condition::Condition>()?;
+    module.add_class::<simple_queue::SimpleQueue>()?;
     module.add_class::<queue::LightQueue>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;

@@ -18,14 +18,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
-use eventlet_greenlet::Greenlet;
-
-use super::args::{Flag, deadline};
-use super::waiters::{self, Waiter, Waiters, wait_in_line};
+use super::args::{Flag, LONGEST, lock_timeout};
+use super::waiters::{self, Line, Waiter, Waiters, wait_by_all_means, wait_for_turn};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
-use crate::errors;
-use crate::hub::{self, Wake};
 
 /// `Semaphore(value=1)`: `value` units that green threads of any OS thread share.
 ///
@@ -58,8 +54,7 @@ struct State {
     waiters: Waiters,
 }
 
-impl State {
-    /// Takes a unit if one is free.
+impl Line for State {
     #[inline]
     fn take(&mut self) -> bool {
         let free = self.counter > 0;
@@ -69,6 +64,12 @@ impl State {
         free
     }
 
+    fn waiters(&mut self) -> &mut Waiters {
+        &mut self.waiters
+    }
+}
+
+impl State {
     /// Hands a free unit to the first waiter, who is to be woken after the borrow.
     #[inline]
     fn hand(&mut self) -> Option<Waiter> {
@@ -153,7 +154,7 @@ impl Semaphore {
     }
 
     /// Whether `acquire` would wait.
-    fn locked(&self, py: Python<'_>) -> bool {
+    pub fn locked(&self, py: Python<'_>) -> bool {
         self.state.with(py, |s| s.counter <= 0)
     }
 
@@ -173,10 +174,9 @@ impl Semaphore {
         text_signature = "($self, blocking=True, timeout=None)"
     )]
     pub fn acquire(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = timeout.filter(|timeout| (timeout + 1.0).abs() > f64::EPSILON);
-        if let Some(timeout) = timeout {
-            check_timeout(timeout, blocking.0)?;
-        }
+        // Only locks have a longest timeout.
+        let endless = |timeout: &f64| slf.get().kind != Kind::Lock && *timeout > LONGEST;
+        let timeout = lock_timeout(blocking.0, timeout.filter(|timeout| !endless(timeout)))?;
         if slf.get().state.with(slf.py(), State::take) {
             return Ok(true);
         }
@@ -306,68 +306,26 @@ impl Semaphore {
         self.watchers.notify(py);
     }
 
+    /// Takes a unit, for a caller who cannot go on without: what is thrown into it meanwhile is raised when it
+    /// has one.
+    pub fn acquire_by_all_means(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state.with(py, State::take) {
+            return Ok(());
+        }
+        wait_by_all_means(py, &self.state, || self.give_back(py))?
+    }
+
     /// Waits for a unit; false if the time is up first.
     fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
-        let Ok(greenlet) = Greenlet::current(py) else {
-            return Ok(false);
-        };
-        let hub = hub::current(py)?;
-        if hub.get().is_hub_greenlet(py, &greenlet) {
-            return Err(errors::mainloop_error());
-        }
-        let deadline = deadline(timeout);
-        let parking = hub.get().park(py, &greenlet, deadline);
-        let waiter = Waiter {
-            hub: hub.clone().unbind(),
-            id: parking.id,
-        };
-        // Finding the hub may have run Python code, which may have given a unit back.
-        let spare = this.state.with(py, |s| {
-            if s.take() {
-                return Some(waiter);
-            }
-            s.waiters.push(waiter);
-            None
-        });
-        if spare.is_some() {
-            hub.get().unpark(py, parking.id);
-            return Ok(true);
-        }
-        let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-            this.state.with(py, |s| s.waiters.rename(&hub, old, new))
-        });
-        if matches!(result, Ok(Wake::Ready)) {
-            return Ok(true);
-        }
-        let left = this.state.with(py, |s| s.waiters.remove(&hub, id));
-        match (result, left) {
-            (Ok(_), None) => Ok(true),
-            (Ok(_), Some(_)) => Ok(false),
-            (Err(error), Some(_)) => Err(error),
-            (Err(error), None) => {
-                // It has been handed a unit that it will not use.
-                this.state.with(py, |s| s.counter += 1);
-                this.hand_out(py);
-                Err(error)
-            }
-        }
+        wait_for_turn(py, &this.state, timeout, || this.give_back(py))
     }
-}
 
-/// Refuses what makes no sense as a time limit.
-#[cold]
-fn check_timeout(timeout: f64, blocking: bool) -> PyResult<()> {
-    if timeout < 0.0 {
-        Err(PyValueError::new_err("timeout value must be positive"))
-    } else if blocking {
-        Ok(())
-    } else {
-        Err(PyValueError::new_err(
-            "can't specify a timeout for a non-blocking call",
-        ))
+    /// Hands on a unit that the caller was handed and will not use.
+    fn give_back(&self, py: Python<'_>) {
+        self.state.with(py, |s| s.counter += 1);
+        self.hand_out(py);
     }
 }
 
@@ -427,6 +385,43 @@ impl Lock {
         PyClassInitializer::from(Semaphore::new(Kind::Lock, plain)).add_subclass(Self)
     }
 
+    /// As `acquire` without arguments. Returns True.
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Semaphore::__enter__(slf.as_super()).map(|()| true)
+    }
+
+    /// An old name of `acquire`.
+    #[pyo3(
+        signature = (blocking = Flag(true), timeout = None),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
+    fn acquire_lock(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
+        Semaphore::acquire(slf.as_super(), blocking, timeout)
+    }
+
+    /// An old name of `release`.
+    fn release_lock(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        slf.as_super().get().release(slf.py(), None)
+    }
+
+    /// An old name of `locked`.
+    fn locked_lock(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().locked(slf.py())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.as_super().get();
+        let (locked, waiting) = this
+            .state
+            .with(slf.py(), |s| (s.counter <= 0, s.waiters.len()));
+        let state = if locked { "locked" } else { "unlocked" };
+        let name = slf.get_type().fully_qualified_name()?;
+        let address = slf.as_ptr();
+        Ok(format!(
+            "<{state} {name} object at {address:p} _w[{waiting}]>"
+        ))
+    }
+
     /// In a forked child: unlocks it, whoever holds it.
     ///
     /// The green threads of this OS thread live on in the child, so those that wait get their turn. Other
@@ -434,15 +429,9 @@ impl Lock {
     fn _at_fork_reinit(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let this = slf.as_super().get();
-        let all = this.state.with(py, |s| {
+        let gone = this.state.with(py, |s| {
             s.counter = 1;
-            s.waiters.take()
-        });
-        let (mine, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|w| w.hub.get().is_mine());
-        this.state.with(py, |s| {
-            for waiter in mine {
-                s.waiters.push(waiter);
-            }
+            s.waiters.take_others()
         });
         drop(gone);
         this.hand_out(py);

@@ -1,4 +1,4 @@
-//! A queue of waiting green threads, of any hub.
+//! A queue of waiting green threads, of any hub, and how they wait for their turn in it.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use super::args::deadline;
+use crate::cell::GilCell;
+use crate::errors;
 use crate::hub::wait::Parking;
-use crate::hub::{Hub, ParkId, Wake};
+use crate::hub::{self, Hub, ParkId, Wake};
 
 /// One waiting green thread: which wait, on which hub.
 pub struct Waiter {
@@ -119,6 +122,13 @@ impl Waiters {
         std::mem::take(&mut self.0)
     }
 
+    /// Takes out those of other OS threads, which a forked child does not have.
+    pub fn take_others(&mut self) -> VecDeque<Waiter> {
+        let (mine, others) = self.take().into_iter().partition(|w| w.hub.get().is_mine());
+        self.0 = mine;
+        others
+    }
+
     /// Handles for all of them.
     pub fn clone_ref(&self, py: Python<'_>) -> Vec<Waiter> {
         self.0.iter().map(|waiter| waiter.clone_ref(py)).collect()
@@ -137,6 +147,105 @@ pub fn greenlets(py: Python<'_>, waiters: Vec<Waiter>) -> PyResult<Bound<'_, PyT
         .filter_map(|waiter| waiter.greenlet(py))
         .collect();
     PyTuple::new(py, found)
+}
+
+/// The state of something that green threads get one after the other.
+///
+/// What becomes free while somebody waits is *handed* to the first waiter, in the same change of the state that
+/// takes the waiter out of the line. So a waiter that is in the line no more when it runs has been handed
+/// something, however it was resumed.
+pub trait Line {
+    /// Takes what is free; false if nothing is.
+    fn take(&mut self) -> bool;
+
+    /// Those who wait.
+    fn waiters(&mut self) -> &mut Waiters;
+}
+
+/// Waits until the caller is handed something; false if the time, in seconds, is up first.
+///
+/// `give_back` is called if the caller is not going to use what it was handed, as something was thrown into it.
+///
+/// # Errors
+///
+/// `RuntimeError` in the hub, which cannot wait; what was thrown into the green thread.
+pub fn wait_for_turn<L: Line>(
+    py: Python<'_>,
+    line: &GilCell<L>,
+    timeout: Option<f64>,
+    give_back: impl FnOnce(),
+) -> PyResult<bool> {
+    // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
+    let Ok(greenlet) = Greenlet::current(py) else {
+        return Ok(false);
+    };
+    let hub = hub::current(py)?;
+    if hub.get().is_hub_greenlet(py, &greenlet) {
+        return Err(errors::mainloop_error());
+    }
+    let deadline = deadline(timeout);
+    let parking = hub.get().park(py, &greenlet, deadline);
+    let waiter = Waiter {
+        hub: hub.clone().unbind(),
+        id: parking.id,
+    };
+    // Finding the hub may have run Python code, which may have freed something.
+    let spare = line.with(py, |l| {
+        if l.take() {
+            return Some(waiter);
+        }
+        l.waiters().push(waiter);
+        None
+    });
+    if spare.is_some() {
+        hub.get().unpark(py, parking.id);
+        return Ok(true);
+    }
+    let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
+        line.with(py, |l| l.waiters().rename(&hub, old, new))
+    });
+    if matches!(result, Ok(Wake::Ready)) {
+        return Ok(true);
+    }
+    let left = line.with(py, |l| l.waiters().remove(&hub, id));
+    match (result, left) {
+        (Ok(_), None) => Ok(true),
+        (Ok(_), Some(_)) => Ok(false),
+        (Err(error), Some(_)) => Err(error),
+        (Err(error), None) => {
+            give_back();
+            Err(error)
+        }
+    }
+}
+
+/// As [`wait_for_turn`] without a limit, for a caller who cannot go on without: what is thrown into it
+/// meanwhile is raised when its turn has come, the last thing if there are several.
+///
+/// # Errors
+///
+/// In the first place, why it cannot wait at all.
+pub fn wait_by_all_means<L: Line>(
+    py: Python<'_>,
+    line: &GilCell<L>,
+    give_back: impl Fn(),
+) -> PyResult<PyResult<()>> {
+    let mut thrown = Ok(());
+    loop {
+        match wait_for_turn(py, line, None, &give_back) {
+            Ok(true) => return Ok(thrown),
+            // The interpreter shuts down.
+            Ok(false) => return Ok(Ok(())),
+            Err(error) if can_wait(py) => thrown = Err(error),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the caller is a green thread whose hub runs.
+fn can_wait(py: Python<'_>) -> bool {
+    hub::existing(py)
+        .is_some_and(|hub| !hub.get().is_closed() && Hub::waiting_greenlet(&hub).is_ok())
 }
 
 /// Waits, for a green thread that has taken its place in a line under the id of `parking`.

@@ -655,7 +655,7 @@ impl Connection {
             if has_more {
                 batch += 1;
                 if batch % PIPELINE_BATCH == 0 {
-                    hub::wait::give_way(py)?;
+                    hub::wait::sleep(py, 0.0)?;
                 }
                 match Self::digest(slf, b"")? {
                     Next::Run => continue,

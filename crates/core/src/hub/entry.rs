@@ -3,7 +3,7 @@
 //! When a green thread parks, its part of the C stack is copied out, and in again when it goes on. With a
 //! function that PyO3 wraps, half of that would be ours: buffers for arguments, frames that catch panics, room
 //! for errors and for what inlined branches need. So the functions that green threads mostly wait in are
-//! [`Call`]s. The interpreter calls [`enter`], and that is the only frame of ours which is there during the
+//! [`WaitingCall`]s. The interpreter calls [`enter`], and that is the only frame of ours which is there during the
 //! switch. It holds the state of the wait; all the rest happens in functions that have returned by then:
 //! [`begin`] before the switch, [`resume`] after it.
 //!
@@ -24,7 +24,7 @@ use pyo3::{Borrowed, ffi};
 use super::Hub;
 
 /// A call that waits, or rather its state while it does. It is moved about, and nobody may point into it.
-pub trait Call: Sized {
+pub trait WaitingCall: Sized {
     /// What Python calls the function.
     const NAME: &CStr;
 
@@ -145,7 +145,7 @@ impl<'py> Arguments<'py> {
 }
 
 /// Adds a function to the module.
-pub fn add_function<C: Call>(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub fn add_function<C: WaitingCall>(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let name = module.name()?;
     // SAFETY: the definition lives for ever, and fits the function.
@@ -158,7 +158,7 @@ pub fn add_function<C: Call>(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Adds a method to a class.
-pub fn add_method<C: Call>(class: &Bound<'_, PyType>) -> PyResult<()> {
+pub fn add_method<C: WaitingCall>(class: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
     // SAFETY: the definition lives for ever, and fits the function.
     let method = unsafe {
@@ -168,7 +168,7 @@ pub fn add_method<C: Call>(class: &Bound<'_, PyType>) -> PyResult<()> {
     class.setattr(&*C::NAME.to_string_lossy(), method)
 }
 
-fn definition<C: Call>() -> *mut ffi::PyMethodDef {
+fn definition<C: WaitingCall>() -> *mut ffi::PyMethodDef {
     Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: C::NAME.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer {
@@ -182,7 +182,7 @@ fn definition<C: Call>() -> *mut ffi::PyMethodDef {
 /// What the interpreter calls.
 ///
 /// The place of the state is passed down, but only to functions that have returned when the stack is switched.
-unsafe extern "C" fn enter<C: Call>(
+unsafe extern "C" fn enter<C: WaitingCall>(
     receiver: *mut ffi::PyObject,
     positional: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
@@ -216,7 +216,7 @@ impl Next {
 }
 
 #[inline(never)]
-unsafe extern "C" fn begin<C: Call>(
+unsafe extern "C" fn begin<C: WaitingCall>(
     place: &mut MaybeUninit<C>,
     receiver: *mut ffi::PyObject,
     positional: *const *mut ffi::PyObject,
@@ -237,7 +237,7 @@ unsafe extern "C" fn begin<C: Call>(
 }
 
 #[inline(never)]
-unsafe extern "C" fn resume<C: Call>(
+unsafe extern "C" fn resume<C: WaitingCall>(
     place: &mut MaybeUninit<C>,
     switched: *mut ffi::PyObject,
 ) -> Next {
@@ -254,7 +254,7 @@ unsafe extern "C" fn resume<C: Call>(
 
 /// Finds out who runs while a call waits.
 #[inline]
-fn proceed<C: Call>(
+fn proceed<C: WaitingCall>(
     py: Python<'_>,
     place: &mut MaybeUninit<C>,
     mut step: PyResult<Step<C>>,

@@ -1,0 +1,245 @@
+"""The module ``_thread``: its threads are green threads, and its locks are for them."""
+
+from __future__ import annotations
+
+import _thread as _original
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from greenlet import GreenletExit, getcurrent
+
+from eventlet import _os_threads
+from eventlet._core import get_ident as _get_ident
+from eventlet._core import spawn_n
+from eventlet.corolocal import local as _local
+from eventlet.event import Event as _Event
+from eventlet.green._tracing import traced as _traced
+from eventlet.lock import Lock
+from eventlet.lock import RLock as _RLock
+
+globals().update(
+    {name: value for name, value in vars(_original).items() if not name.startswith("__")}
+)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
+
+#: What monkey patching puts into the standard module.
+__patched__ = [
+    "LockType",
+    "RLock",
+    "_count",
+    "_local",
+    "allocate",
+    "allocate_lock",
+    "exit",
+    "exit_thread",
+    "get_ident",
+    "start_new",
+    "start_new_thread",
+]
+
+error = RuntimeError
+get_ident = _get_ident
+LockType = Lock
+RLock = _RLock
+
+_os_ident: Callable[[], int] = _os_threads.get_ident
+_main_ident: int = vars(_original).get("_get_main_thread_ident", _os_ident)()
+
+
+def allocate_lock() -> Lock:
+    """Return a new lock."""
+    return Lock()
+
+
+allocate = allocate_lock
+
+
+class _Running:
+    """A green thread that was started here and has not ended."""
+
+    __slots__ = ("interrupt", "os_thread", "sentinels")
+
+    def __init__(self) -> None:
+        #: A KeyboardInterrupt that was raised in it, and is the main thread's.
+        self.interrupt: BaseException | None = None
+        #: The OS thread it runs in.
+        self.os_thread = _os_ident()
+        #: Locks that are released when it ends.
+        self.sentinels: list[Lock] = []
+
+
+#: The green threads that were started here and have not ended, by their numbers.
+_running: dict[int, _Running] = {}
+
+
+def start_new_thread(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /
+) -> int:
+    """Run a function in a new green thread; return the green thread's number."""
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+    return get_ident(spawn_n(_run, function, args, kwargs or {}))
+
+
+start_new = start_new_thread
+
+
+def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Be a green thread."""
+    ident = get_ident()
+    running = _running[ident] = _Running()
+    try:
+        if _is_traced(function):
+            with _traced():
+                function(*args, **kwargs)
+        else:
+            function(*args, **kwargs)
+    except (SystemExit, GreenletExit):
+        pass
+    finally:
+        _running.pop(ident, None)
+        for lock in running.sentinels:
+            lock.release()
+    if running.interrupt is not None:
+        raise running.interrupt
+
+
+def _is_traced(function: Callable[..., object]) -> bool:
+    """Return whether a function of ``threading`` is about to set a trace or profile function."""
+    names = getattr(getattr(function, "__func__", None), "__globals__", {})
+    return bool(names.get("_trace_hook") or names.get("_profile_hook"))
+
+
+def exit() -> None:
+    """End the thread, quietly."""
+    if getcurrent().parent is None or get_ident() in _running:
+        raise SystemExit
+    # In a green thread that `spawn` has started, that would end the program.
+    raise GreenletExit
+
+
+exit_thread = exit
+
+
+def _count() -> int:
+    return len(_running)
+
+
+if hasattr(_original, "_set_sentinel"):
+    __patched__.append("_set_sentinel")
+
+    def _set_sentinel() -> Lock:
+        """Return a lock that is released when the green thread ends."""
+        lock = Lock()
+        running = _running.get(get_ident())
+        if running is not None:
+            running.sentinels.append(lock)
+        return lock
+
+
+if hasattr(_original, "_get_main_thread_ident"):
+    __patched__.append("_get_main_thread_ident")
+
+    def _get_main_thread_ident() -> int:
+        return _main_ident
+
+
+def _forget_others(os_thread: int) -> None:
+    """In a forked child: forget the green threads of the OS threads that are gone."""
+    global _main_ident
+    _main_ident = os_thread
+    for ident, running in [*_running.items()]:
+        if running.os_thread != os_thread:
+            del _running[ident]
+
+
+if hasattr(_original, "_ThreadHandle"):
+    __patched__ += [
+        "_ThreadHandle",
+        "_make_thread_handle",
+        "_shutdown",
+        "lock",
+        "start_joinable_thread",
+    ]
+    lock = Lock
+
+    class _ThreadHandle:
+        """A thread, to be waited for."""
+
+        def __init__(self) -> None:
+            #: Its number; 0 until it is started.
+            self.ident = 0
+            self._ended = _Event()
+
+        def __repr__(self) -> str:
+            return f"<_ThreadHandle object: ident={self.ident}>"
+
+        def is_done(self) -> bool:
+            return self._ended.ready()
+
+        def join(self, timeout: float | None = None) -> None:
+            """Wait for its end, for so many seconds at most; less than zero is for ever."""
+            if not self._ended.ready():
+                if not self.ident:
+                    raise RuntimeError("thread not started")
+                if self.ident == get_ident():
+                    raise RuntimeError("Cannot join current thread")
+                self._ended.wait(None if timeout is not None and timeout < 0 else timeout)
+
+        def _set_done(self) -> None:
+            _joined_at_exit.discard(self)
+            if not self._ended.ready():
+                self._ended.send()
+
+    #: The threads that the interpreter waits for before it ends.
+    _joined_at_exit: set[_ThreadHandle] = set()
+
+    def _make_thread_handle(ident: int) -> _ThreadHandle:
+        handle = _ThreadHandle()
+        handle.ident = ident
+        return handle
+
+    def start_joinable_thread(
+        function: Callable[[], object],
+        handle: Any = None,
+        daemon: bool = True,
+    ) -> _ThreadHandle:
+        """Run a function in a new green thread; return what it can be waited for with."""
+        if not callable(function):
+            raise TypeError("thread function must be callable")
+        if not isinstance(handle, _ThreadHandle):
+            # None, or one of the standard library's: then the thread was made before patching.
+            made = _ThreadHandle()
+            thread: Any = getattr(function, "__self__", None)
+            if handle is not None and getattr(thread, "_handle", None) is handle:
+                thread._handle = made
+            handle = made
+        assert isinstance(handle, _ThreadHandle)
+        if handle.ident:
+            raise RuntimeError("thread already started")
+        if not daemon:
+            _joined_at_exit.add(handle)
+        handle.ident = get_ident(spawn_n(_run_joinable, function, handle))
+        return handle
+
+    def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:
+        try:
+            _run(function, (), {})
+        finally:
+            handle._set_done()
+
+    _os_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
+
+    def _shutdown() -> None:
+        """Wait for all threads that the interpreter waits for."""
+        while _joined_at_exit:
+            next(iter(_joined_at_exit)).join()
+        _os_shutdown()

@@ -1,0 +1,152 @@
+"""The module ``threading``: its threads are green threads, and its locks are for them.
+
+What is not replaced is the standard library's: once that is patched, its very own classes and
+functions; until then, those of a copy that imports green modules.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading as _original
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from greenlet import GreenletExit
+
+from eventlet import _os_threads
+from eventlet import patcher as _patcher
+from eventlet._core import get_ident
+from eventlet.corolocal import local
+from eventlet.green import _fork, _threads
+from eventlet.green import thread as _thread
+from eventlet.green import time as _time
+from eventlet.green.thread import allocate_lock
+from eventlet.lock import Condition, Lock, RLock
+
+__all__ = [name for name in _original.__all__ if hasattr(_original, name)]
+
+#: What monkey patching puts into the standard module.
+__patched__ = [
+    "Condition",
+    "Lock",
+    "RLock",
+    "_CRLock",
+    "_PyRLock",
+    "_RLock",
+    "_allocate_lock",
+    "_shutdown",
+    "currentThread",
+    "current_thread",
+    "get_ident",
+    "local",
+]
+
+_OSRLock: Any = type(_original.RLock())
+_CRLock = _PyRLock = _RLock = RLock
+_allocate_lock = allocate_lock
+
+# What the running Python starts its threads with.
+for _name, _from in {
+    "_LockType": "LockType",
+    "_ThreadHandle": "_ThreadHandle",
+    "_get_main_thread_ident": "_get_main_thread_ident",
+    "_make_thread_handle": "_make_thread_handle",
+    "_set_sentinel": "_set_sentinel",
+    "_start_joinable_thread": "start_joinable_thread",
+    "_start_new_thread": "start_new_thread",
+    "_thread_shutdown": "_shutdown",
+}.items():
+    if hasattr(_original, _name):
+        globals()[_name] = getattr(_thread, _from)
+        __patched__.append(_name)
+del _name, _from
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_rest(), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_original)})
+
+
+def _rest() -> ModuleType:
+    """Return the module that has what is not here."""
+    if _patcher.is_monkey_patched(_original):
+        return _original
+    made = sys.modules.get("__patched_module_threading")
+    if made is None:
+        made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+        for name in __patched__:
+            setattr(made, name, globals()[name])
+        _fork.watch(made)
+        # At the end the interpreter asks the standard module only.
+        _register_atexit(made._shutdown)
+    return made
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return locks of the module's own, and the hook that reports errors, unless it is another."""
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", RLock())]
+    if hasattr(_original, "_shutdown_locks_lock"):
+        also.append((_original, "_shutdown_locks_lock", Lock()))
+    if _original.excepthook is _original.__excepthook__:
+        also.append((_original, "excepthook", excepthook))
+    if "logging" in sys.modules:
+        also += _logging_locks(sys.modules["logging"])
+    return also
+
+
+def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield new locks for the handlers that exist, in place of those that nobody holds."""
+    handlers = [handler for found in [*logging._handlerList] if (handler := found()) is not None]
+    for owner, name in [(logging, "_lock"), *((handler, "lock") for handler in handlers)]:
+        lock = getattr(owner, name, None)
+        if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
+            lock.release()
+            yield owner, name, RLock()
+
+
+def current_thread() -> Any:
+    """Return the thread that calls.
+
+    Any green thread has one, however it was started; but only those that are a ``Thread`` are
+    found by `enumerate`.
+    """
+    return _threads.current_thread(_fork.table(_rest()))
+
+
+currentThread = current_thread
+
+
+def excepthook(args: Any, /) -> None:
+    """As ``threading.excepthook``, but for what ends green threads from outside.
+
+    One that was killed has nothing to say, and the main thread is the one to be interrupted.
+    """
+    running = _thread._running.get(get_ident())
+    if issubclass(args.exc_type, GreenletExit):
+        return
+    if running is not None and issubclass(args.exc_type, KeyboardInterrupt):
+        running.interrupt = args.exc_value
+        return
+    _original.__excepthook__(args)
+
+
+_register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
+_original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
+
+
+def _shutdown() -> None:
+    """Wait for all threads that the interpreter waits for before it ends."""
+    _original_shutdown()
+    real = sys.modules.get("__original_module_threading")
+    if real is not None:
+        # These are real ones, and what they do may need green threads.
+        for thread in real.enumerate():
+            if not thread.daemon and thread is not real.main_thread():
+                _os_threads.ThreadPool(1).execute(thread.join)
+
+
+_fork.watch(_original)

@@ -1,0 +1,92 @@
+"""Replacing attributes so that each can be put back, or asked for while it is replaced."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+__all__ = ["MISSING", "Replaced", "before", "patched_modules", "put", "put_back", "put_in"]
+
+#: Stands for an attribute that was not there.
+MISSING: Any = object()
+
+
+class Replaced(NamedTuple):
+    """An attribute that has another value now."""
+
+    owner: Any
+    name: str
+    old: Any
+    new: Any
+
+
+def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
+    """Put the names that green modules list into the modules they stand for.
+
+    :param pairs: names of modules, each with the green module. Those that are not imported yet
+        are.
+    :returns: what has been replaced.
+    """
+    done = []
+    for module_name, green in pairs:
+        target = sys.modules.get(module_name) or importlib.import_module(module_name)
+        also = getattr(green, "__also_patched__", tuple)
+        # Asked for first: it may look at what is about to be replaced.
+        triples = [*also()]
+        for name in green.__patched__:
+            value = getattr(green, name, MISSING)
+            if value is not MISSING:
+                done.append(put(target, name, value))
+        done += [put(*triple) for triple in triples]
+        _patched.setdefault(module_name, target)
+    return done
+
+
+def put(owner: Any, name: str, value: Any) -> Replaced:
+    """Give an attribute of a module or a class another value, and remember what it had."""
+    # Not getattr: what a class inherits is not its own.
+    old = vars(owner).get(name, MISSING)
+    replaced = Replaced(owner, name, old, value)
+    _log.append(replaced)
+    setattr(owner, name, value)
+    return replaced
+
+
+def put_back() -> None:
+    """Undo everything, last things first."""
+    while _log:
+        owner, name, old, new = _log.pop()
+        if vars(owner).get(name, MISSING) is not new:
+            # Somebody else has put something over it.
+            continue
+        if old is not MISSING:
+            setattr(owner, name, old)
+        else:
+            delattr(owner, name)
+    _patched.clear()
+
+
+def before(owner: ModuleType) -> dict[str, Any]:
+    """Return the names of a module as they were before anything was replaced."""
+    names = dict(vars(owner))
+    for entry in reversed(_log):
+        if entry.owner is owner:
+            if entry.old is MISSING:
+                names.pop(entry.name, None)
+            else:
+                names[entry.name] = entry.old
+    return names
+
+
+def patched_modules() -> dict[str, ModuleType]:
+    """Return the modules in which something is replaced now, by name."""
+    return _patched
+
+
+#: All that is replaced now, oldest first.
+_log: list[Replaced] = []
+
+_patched: dict[str, ModuleType] = {}
