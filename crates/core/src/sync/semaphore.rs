@@ -51,6 +51,7 @@ enum Kind {
 struct State {
     counter: i64,
     original: i64,
+    serves_hub: bool,
     waiters: Waiters,
 }
 
@@ -66,6 +67,10 @@ impl Line for State {
 
     fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
+    }
+
+    fn serves_hub(&self) -> bool {
+        self.serves_hub
     }
 }
 
@@ -168,7 +173,7 @@ impl Semaphore {
     ///
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
     /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-    /// false, and `RuntimeError` in the hub, which cannot wait.
+    /// false, and `RuntimeError` in the hub, which waits only for locks.
     #[pyo3(
         signature = (blocking = Flag(true), timeout = None),
         text_signature = "($self, blocking=True, timeout=None)"
@@ -281,6 +286,7 @@ impl Semaphore {
             state: GilCell::new(State {
                 counter: 1,
                 original: 1,
+                serves_hub: matches!(kind, Kind::Lock),
                 waiters: Waiters::default(),
             }),
             watchers: Watchers::new(),
