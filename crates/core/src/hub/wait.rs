@@ -209,8 +209,7 @@ impl Hub {
         let id = parking.id;
         for member in members {
             let generation = io::generation(py, member.fd);
-            this.io
-                .with(py, |io| io.join(member.fd, generation, id));
+            this.io.with(py, |io| io.join(member.fd, generation, id));
         }
         let result = Self::wait_parked(
             slf,

@@ -56,7 +56,10 @@ pub fn select<'py>(
         }
         lists.push(entries);
     }
-    let mut set: Vec<_> = wanted.iter().map(|(fd, events)| entry(*fd, *events)).collect();
+    let mut set: Vec<_> = wanted
+        .iter()
+        .map(|(fd, events)| entry(*fd, *events))
+        .collect();
     wait_for_any(py, &mut set, deadline, Asked::Only)?;
     if set.iter().any(|entry| entry.revents & libc::POLLNVAL != 0) {
         return Err(if set.iter().any(|entry| entry.revents == CLOSED) {
@@ -178,9 +181,9 @@ impl Poll {
         let deadline = match timeout {
             None => None,
             Some(timeout) => {
-                let milliseconds: f64 = timeout.extract().map_err(|_| {
-                    PyTypeError::new_err("timeout must be a real number or None")
-                })?;
+                let milliseconds: f64 = timeout
+                    .extract()
+                    .map_err(|_| PyTypeError::new_err("timeout must be a real number or None"))?;
                 (milliseconds >= 0.0).then(|| clock::after(clock::now(), milliseconds / 1000.0))
             }
         };
@@ -213,8 +216,11 @@ impl Asked {
         if self == Self::All || entry.revents & libc::POLLNVAL != 0 {
             return entry.revents != 0;
         }
-        let met = |asked: i16, events: i16| entry.events & asked != 0 && entry.revents & events != 0;
-        met(libc::POLLIN, READABLE) || met(libc::POLLOUT, WRITABLE) || met(libc::POLLPRI, libc::POLLPRI)
+        let met =
+            |asked: i16, events: i16| entry.events & asked != 0 && entry.revents & events != 0;
+        met(libc::POLLIN, READABLE)
+            || met(libc::POLLOUT, WRITABLE)
+            || met(libc::POLLPRI, libc::POLLPRI)
     }
 }
 
@@ -261,18 +267,17 @@ fn look(py: Python<'_>, set: &mut [libc::pollfd], asked: Asked) -> PyResult<bool
 
 /// Waits on the hub. Marks those that were closed meanwhile, if the result says that there are any.
 #[inline(never)]
-fn wait(
-    hub: &Bound<'_, Hub>,
-    set: &mut [libc::pollfd],
-    deadline: Option<u64>,
-) -> PyResult<Wake> {
+fn wait(hub: &Bound<'_, Hub>, set: &mut [libc::pollfd], deadline: Option<u64>) -> PyResult<Wake> {
     let py = hub.py();
     if set.is_empty() {
         let greenlet = Hub::waiting_greenlet(hub)?;
         let parking = hub.get().park(py, &greenlet, deadline);
         return Hub::wait(hub, &greenlet, parking).map(|(wake, _)| wake);
     }
-    let generations: Vec<_> = set.iter().map(|entry| io::generation(py, entry.fd)).collect();
+    let generations: Vec<_> = set
+        .iter()
+        .map(|entry| io::generation(py, entry.fd))
+        .collect();
     let combined = combine(set).map_err(|errno| errors::os_error(py, errno))?;
     let wake = Hub::wait_set(hub, combined.as_raw_fd(), set, deadline)?;
     drop(combined);
