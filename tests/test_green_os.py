@@ -198,6 +198,17 @@ def test_a_descriptor_that_a_green_socket_gives_away_is_in_blocking_mode():
             stdlib.close(fd)
 
 
+def test_a_socket_that_a_green_one_was_made_of():
+    from eventlet.green import socket as green
+
+    one, two = socket.socketpair()
+    with one, two, green.fromfd(one.fileno(), one.family, one.type) as made:
+        assert made.fileno() != one.fileno()
+        reader = parked(os.read, one.fileno(), 100)
+        two.send(b"data")
+        assert reader.wait() == b"data"
+
+
 def test_a_blocking_socket_by_its_number():
     one, two = socket.socketpair()
     with one, two:
@@ -565,6 +576,7 @@ print("end")
 def test_a_second_import_is_not_needed(run_python):
     result = run_python(
         """
+import sys
 import eventlet
 eventlet.monkey_patch()
 from eventlet import patcher
