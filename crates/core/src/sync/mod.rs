@@ -23,9 +23,13 @@ mod watchers;
 
 use pyo3::prelude::*;
 
+use crate::hub::entry::add_method;
+
 /// Adds the classes to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     module.add_class::<event::Event>()?;
+    add_method::<event::Wait>(&py.get_type::<event::Event>())?;
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<semaphore::BoundedSemaphore>()?;
     module.add_class::<semaphore::Lock>()?;

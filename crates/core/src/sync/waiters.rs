@@ -198,7 +198,7 @@ pub fn wait_for_turn<L: Line>(
         None
     });
     if spare.is_some() {
-        hub.get().unpark(py, parking);
+        hub.get().unpark(py, parking.id);
         return Ok(true);
     }
     let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
@@ -269,7 +269,7 @@ pub fn wait_in_line(
                 let py = hub.py();
                 parking = hub.get().park(py, greenlet, deadline);
                 if !rename(id, parking.id) {
-                    hub.get().unpark(py, parking);
+                    hub.get().unpark(py, parking.id);
                     return (id, Ok(Wake::Ready));
                 }
             }
