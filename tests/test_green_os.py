@@ -497,7 +497,7 @@ def test_waiting_in_the_hub_blocks(waiting_child):
 def test_system(tmp_path):
     ran = []
     eventlet.spawn(ran.append, True)
-    assert os.system("exit 3") == 3 << 8
+    assert os.system("sleep 0.05; exit 3") == 3 << 8
     assert ran, "nobody else ran"
     assert os.system("kill -9 $$") == 9
     assert os.system(f"echo done > {tmp_path}/out") == 0
@@ -507,7 +507,7 @@ def test_system(tmp_path):
 def test_popen(tmp_path):
     ran = []
     eventlet.spawn(ran.append, True)
-    with os.popen("sleep 0.01; echo one; echo two") as file:
+    with os.popen("sleep 0.05; echo one; echo two") as file:
         assert list(file) == ["one\n", "two\n"]
     assert ran, "nobody else ran"
     file = os.popen(f"cat > {tmp_path}/out; exit 4", "w")
