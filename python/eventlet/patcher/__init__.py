@@ -29,6 +29,7 @@ from eventlet.patcher._copies import (
     slurp_properties,
 )
 from eventlet.patcher._late import LatePatchWarning
+from eventlet.support import _psycopg
 
 __all__ = [
     "LatePatchWarning",
@@ -59,7 +60,7 @@ def monkey_patch(**on: bool | None) -> None:
     :param subprocess: the module ``subprocess``.
     :param thread: the modules ``threading``, ``_thread`` and ``queue``.
     :param time: ``sleep``.
-    :param psycopg: psycopg2's hook for waiting, if it is installed.
+    :param psycopg: how psycopg2 and psycopg 3 wait, if they are installed.
     :param builtins: ``open``, which then tells the hub of reused descriptors. ``__builtin__`` is
         another name for it.
     :param MySQLdb: the driver, whose calls are made in OS threads.
@@ -78,7 +79,7 @@ def monkey_patch(**on: bool | None) -> None:
         if pairs:
             replaced += _replace.put_in(pairs)
             already_patched[name] = True
-    if wanted["psycopg"] and not already_patched.get("psycopg") and _patch_psycopg():
+    if wanted["psycopg"] and not already_patched.get("psycopg") and _psycopg.make_green():
         already_patched["psycopg"] = True
     if replaced:
         _late.fix_or_warn(replaced)
@@ -101,27 +102,15 @@ def _wanted(on: dict[str, bool | None]) -> dict[str, bool]:
     return {name: bool(on.get(name, rest)) for name in (*_GROUPS, "psycopg")}
 
 
-def _patch_psycopg() -> bool:
-    try:
-        from eventlet.support import psycopg2_patcher  # type: ignore[attr-defined,unused-ignore]
-
-        psycopg2_patcher.make_psycopg_green()
-    except ImportError:
-        # Not installed. It may be, by the time of another call.
-        return False
-    return True
-
-
 def unpatch() -> None:
-    """Put back all that `monkey_patch` has replaced in modules and classes.
+    """Put back all that `monkey_patch` has replaced.
 
     What has been made of green classes in the meantime stays green.
     """
     _replace.put_back()
-    psycopg = already_patched.pop("psycopg", None)
+    if already_patched.get("psycopg"):
+        _psycopg.make_blocking()
     already_patched.clear()
-    if psycopg:
-        already_patched["psycopg"] = True
 
 
 def is_monkey_patched(module: ModuleType | str) -> bool:
@@ -179,7 +168,7 @@ def _green_time_modules() -> _Modules:
 
 def _green_MySQLdb() -> _Modules:
     try:
-        from eventlet.green import MySQLdb  # type: ignore[attr-defined,unused-ignore]
+        from eventlet.green import MySQLdb
     except ImportError:
         return []
     return [("MySQLdb", MySQLdb)]
