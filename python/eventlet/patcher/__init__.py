@@ -29,7 +29,6 @@ from eventlet.patcher._copies import (
     slurp_properties,
 )
 from eventlet.patcher._late import LatePatchWarning
-from eventlet.support import _psycopg
 
 __all__ = [
     "LatePatchWarning",
@@ -60,7 +59,7 @@ def monkey_patch(**on: bool | None) -> None:
     :param subprocess: the module ``subprocess``.
     :param thread: the modules ``threading``, ``_thread`` and ``queue``.
     :param time: ``sleep``.
-    :param psycopg: how psycopg2 and psycopg 3 wait, if they are installed.
+    :param psycopg: psycopg2 and psycopg 3, if they are installed, when the program imports them.
     :param builtins: ``open``, which then tells the hub of reused descriptors. ``__builtin__`` is
         another name for it.
     :param MySQLdb: the driver, whose calls are made in OS threads.
@@ -79,7 +78,7 @@ def monkey_patch(**on: bool | None) -> None:
         if pairs:
             replaced += _replace.put_in(pairs)
             already_patched[name] = True
-    if wanted["psycopg"] and not already_patched.get("psycopg") and _psycopg.make_green():
+    if wanted["psycopg"] and not already_patched.get("psycopg") and _patch_psycopg():
         already_patched["psycopg"] = True
     if replaced:
         _late.fix_or_warn(replaced)
@@ -102,6 +101,12 @@ def _wanted(on: dict[str, bool | None]) -> dict[str, bool]:
     return {name: bool(on.get(name, rest)) for name in (*_GROUPS, "psycopg")}
 
 
+def _patch_psycopg() -> bool:
+    from eventlet.support import _psycopg
+
+    return _psycopg.make_green()
+
+
 def unpatch() -> None:
     """Put back all that `monkey_patch` has replaced.
 
@@ -109,6 +114,8 @@ def unpatch() -> None:
     """
     _replace.put_back()
     if already_patched.get("psycopg"):
+        from eventlet.support import _psycopg
+
         _psycopg.make_blocking()
     already_patched.clear()
 

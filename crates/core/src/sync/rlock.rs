@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{Flag, lock_timeout};
-use super::waiters::{Line, Waiter, Waiters, wait_by_all_means, wait_for_turn};
+use super::waiters::{Line, Waiter, Waiters, by_all_means, wait_for_turn};
 use crate::cell::GilCell;
 use crate::ident;
 
@@ -196,7 +196,7 @@ impl RLock {
         let me = ident::current(py)?;
         let mut thrown = Ok(());
         if !self.state.with(py, |s| s.take_for(me)) {
-            thrown = wait_by_all_means(py, &self.state, || self.give_back(py))?;
+            thrown = by_all_means(py, || self.wait(py, me, None))?;
         }
         self.state.with(py, |s| s.own(me, state.0));
         thrown

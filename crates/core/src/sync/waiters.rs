@@ -90,7 +90,7 @@ impl Waiters {
     ///
     /// The caller drops the result after its borrow.
     pub fn remove(&mut self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<Waiter> {
-        let index = self.0.iter().position(|w| w.is(hub, id))?;
+        let index = self.position(hub, id)?;
         self.0.remove(index)
     }
 
@@ -103,6 +103,16 @@ impl Waiters {
             }
             None => false,
         }
+    }
+
+    /// How many are before the wait `id` of `hub`, if it is here.
+    pub fn position(&self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<usize> {
+        self.0.iter().position(|w| w.is(hub, id))
+    }
+
+    /// The one that came first.
+    pub fn first(&self) -> Option<&Waiter> {
+        self.0.front()
     }
 
     /// How many wait.
@@ -209,11 +219,11 @@ pub fn wait_for_turn<L: Line>(
         None
     });
     if spare.is_some() {
-        hub.get().unpark(py, parking);
+        hub.get().unpark(py, parking.id);
         return Ok(true);
     }
     let (id, result) = if in_hub {
-        (parking.id, Hub::wait_here(&hub, parking))
+        (parking.id, Hub::wait_here(&hub, parking.id))
     } else {
         wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
             line.with(py, |l| l.waiters().rename(&hub, old, new))
@@ -234,20 +244,19 @@ pub fn wait_for_turn<L: Line>(
     }
 }
 
-/// As [`wait_for_turn`] without a limit, for a caller who cannot go on without: what is thrown into it
-/// meanwhile is raised when its turn has come, the last thing if there are several.
+/// Makes `attempt`s, which wait without a limit, until one succeeds, for a caller who cannot go on without:
+/// what is thrown into it meanwhile is raised in the end, the last thing if there are several.
 ///
 /// # Errors
 ///
 /// In the first place, why it cannot wait at all.
-pub fn wait_by_all_means<L: Line>(
+pub fn by_all_means(
     py: Python<'_>,
-    line: &GilCell<L>,
-    give_back: impl Fn(),
+    attempt: impl Fn() -> PyResult<bool>,
 ) -> PyResult<PyResult<()>> {
     let mut thrown = Ok(());
     loop {
-        match wait_for_turn(py, line, None, &give_back) {
+        match attempt() {
             Ok(true) => return Ok(thrown),
             // The interpreter shuts down.
             Ok(false) => return Ok(Ok(())),
@@ -284,7 +293,7 @@ pub fn wait_in_line(
                 let py = hub.py();
                 parking = hub.get().park(py, greenlet, deadline);
                 if !rename(id, parking.id) {
-                    hub.get().unpark(py, parking);
+                    hub.get().unpark(py, parking.id);
                     return (id, Ok(Wake::Ready));
                 }
             }
