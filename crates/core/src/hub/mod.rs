@@ -27,6 +27,7 @@ mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
+mod nested;
 mod numbers;
 pub mod park;
 mod python;
