@@ -191,7 +191,7 @@ assert original("queue").threading is original("threading")
 assert original("selectors").select is original("select")
 assert original("ssl").SSLSocket.__mro__[1] is original("socket").socket
 assert original("subprocess").threading is original("threading")
-assert original("threading").Lock is original("_thread").allocate_lock
+assert original("threading")._allocate_lock is original("_thread").allocate_lock
 assert original("_thread").allocate_lock is not __import__("_thread").allocate_lock
 assert original("os").environ is __import__("os").environ
 """
