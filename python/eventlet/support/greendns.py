@@ -36,7 +36,7 @@ try:
     import dns.rrset
 except ModuleNotFoundError as error:
     raise ImportError(
-        "eventlet.support.greendns needs dnspython 2 or newer: pip install 'eventlet[dns]'"
+        "eventlet.support.greendns needs dnspython 2.1 or newer: pip install 'eventlet[dns]'"
     ) from error
 
 from eventlet import greenthread
