@@ -20,14 +20,30 @@ pub fn call_raw(
     kwargs: Option<&Py<PyDict>>,
 ) -> *mut ffi::PyObject {
     let kwargs = kwargs.map_or(std::ptr::null_mut(), Py::as_ptr);
+    // SAFETY: the GIL is held, and the caller's references are live for the time of the call; the arguments
+    // are a tuple and the keywords a dict or NULL.
+    unsafe { call_pointers(function.as_ptr(), args.as_ptr(), kwargs) }
+}
+
+/// As [`call_raw`], for references that are kept elsewhere.
+///
+/// # Safety
+///
+/// The GIL is held, and the references are live for the time of the call: a function, a tuple, and a dict or
+/// NULL.
+#[inline]
+pub unsafe fn call_pointers(
+    function: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     let end = ThreadEnd;
     // Seen through, the function would be one that cannot be unwound: so `ffi` declares it.
     let call = std::hint::black_box(ffi::PyObject_Call as Callee);
     // SAFETY: the two types differ only in that a function of the new one may be unwound.
     let call = unsafe { std::mem::transmute::<Callee, UnwindingCallee>(call) };
-    // SAFETY: the GIL is held, and the caller's references are live for the time of the call; the arguments
-    // are a tuple and the keywords a dict or NULL.
-    let result = unsafe { call(function.as_ptr(), args.as_ptr(), kwargs) };
+    // SAFETY: it is called as the caller promises.
+    let result = unsafe { call(function, args, kwargs) };
     std::mem::forget(end);
     result
 }

@@ -61,7 +61,7 @@ impl Hub {
             }
             own.set_parent(py, &heir)?;
         }
-        drop(contents);
+        drop((contents, this.kept.take(py)));
         Ok(())
     }
 

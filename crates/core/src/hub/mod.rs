@@ -22,10 +22,12 @@
 //! out, the borrow ends, and only then they are called or dropped.
 
 mod close;
+pub mod entry;
 mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
+mod nested;
 pub mod park;
 mod python;
 pub mod scheduler;
@@ -39,7 +41,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eventlet_greenlet::Greenlet;
+use eventlet_greenlet::{Greenlet, GreenletRef};
 use eventlet_reactor::{Backend, Event, Poller};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -96,6 +98,8 @@ pub struct Hub {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     greenlet: GilCell<Option<Greenlet>>,
+    /// The greenlet that was last to run the loop, or the host's, kept alive for whoever switches to it.
+    kept: GilCell<Option<Greenlet>>,
     /// What a poll has found; kept for its memory, empty between polls.
     events: GilCell<Vec<Event>>,
     backend: Backend,
@@ -175,6 +179,7 @@ impl Hub {
                 inbox,
                 counters: Counters::default(),
                 greenlet: GilCell::new(None),
+                kept: GilCell::new(None),
                 events: GilCell::new(Vec::new()),
                 backend,
                 running: AtomicBool::new(false),
@@ -208,6 +213,32 @@ impl Hub {
             }
             dead => Self::renew_greenlet(slf, dead),
         }
+    }
+
+    /// As [`ensure_greenlet`](Self::ensure_greenlet), without a reference: the hub keeps it alive until a switch
+    /// that follows at once.
+    #[inline]
+    fn loop_greenlet(slf: &Bound<'_, Self>) -> PyResult<GreenletRef> {
+        let this = slf.get();
+        if this.alive.load(Ordering::Relaxed) {
+            let own = this
+                .greenlet
+                .with(slf.py(), |g| g.as_ref().map(Greenlet::borrow));
+            if let Some(own) = own {
+                return Ok(own);
+            }
+        }
+        Self::keep_greenlet(slf)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_greenlet(slf: &Bound<'_, Self>) -> PyResult<GreenletRef> {
+        let py = slf.py();
+        let greenlet = Self::ensure_greenlet(slf)?;
+        let borrowed = greenlet.borrow();
+        drop(slf.get().kept.replace(py, Some(greenlet)));
+        Ok(borrowed)
     }
 
     #[cold]

@@ -18,7 +18,8 @@ use super::park::Wake;
 use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
-use super::{Hooks, Hub, current, set_current, signals, timer, wait};
+use super::{Hooks, Hub, current, entry, set_current, signals, timer, wait};
+use crate::sync::lock_types;
 use crate::{arena, clock, errors, ident};
 
 #[pymethods]
@@ -515,11 +516,11 @@ impl Hub {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(result) = self
-            .greenlet
-            .peek(|g| visit.call(g.as_ref().map(Greenlet::object)))
-        {
-            result?;
+        for greenlet in [&self.greenlet, &self.kept] {
+            let visit = |g: &Option<Greenlet>| visit.call(g.as_ref().map(Greenlet::object));
+            if let Some(result) = greenlet.peek(visit) {
+                result?;
+            }
         }
         if let Some(guest) = &self.guest {
             guest.traverse(&visit)?;
@@ -568,9 +569,9 @@ impl Hub {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let greenlet = self.greenlet.take(py);
+        let greenlets = (self.greenlet.take(py), self.kept.take(py));
         let parks = self.scheduler.with(py, |s| std::mem::take(&mut s.parks));
-        drop((greenlet, self.take_queues(py), parks));
+        drop((greenlets, self.take_queues(py), parks));
         if let Some(guest) = &self.guest {
             guest.clear(py);
         }
@@ -665,6 +666,7 @@ pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     signals::after_fork_in_child(py);
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
+    lock_types::after_fork_in_child(py);
     hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
 }
 
@@ -716,5 +718,5 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
     module.add_function(wrap_pyfunction!(backends, module)?)?;
-    module.add_function(wrap_pyfunction!(wait::sleep, module)?)
+    entry::add_function::<wait::Sleep>(module)
 }

@@ -8,12 +8,14 @@
 //! | [`semaphore`] | units that are taken and given back; locks |
 //! | [`rlock`] | a lock that its owner may take again |
 //! | [`condition`] | waiting until somebody says that something has changed |
+//! | [`lock_types`] | the standard library's own locks |
 //! | [`queue`] | items that some put in and others get out |
 //! | [`simple_queue`] | the same without limits and hooks |
 
 mod args;
 pub mod condition;
 pub mod event;
+pub mod lock_types;
 pub mod queue;
 pub mod rlock;
 pub mod semaphore;
@@ -23,9 +25,13 @@ mod watchers;
 
 use pyo3::prelude::*;
 
+use crate::hub::entry::add_method;
+
 /// Adds the classes to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     module.add_class::<event::Event>()?;
+    add_method::<event::Wait>(&py.get_type::<event::Event>())?;
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<semaphore::BoundedSemaphore>()?;
     module.add_class::<semaphore::Lock>()?;
@@ -35,5 +41,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::LightQueue>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;
-    module.add_class::<queue::PriorityQueue>()
+    module.add_class::<queue::PriorityQueue>()?;
+    lock_types::add_to(module)
 }

@@ -771,7 +771,7 @@ impl LightQueue {
         let (waits, getter) = match entered {
             Ok(entered) => entered,
             Err(putter) => {
-                hub.get().unpark(py, parking);
+                hub.get().unpark(py, parking.id);
                 drop(putter);
                 return Err(standard_error(py, "Full"));
             }
@@ -781,7 +781,7 @@ impl LightQueue {
             None => this.watchers.notify(py),
         }
         if !waits {
-            hub.get().unpark(py, parking);
+            hub.get().unpark(py, parking.id);
             return Ok(());
         }
         let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
