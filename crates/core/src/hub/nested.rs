@@ -33,7 +33,7 @@ impl Hub {
         while result.is_ok() && pending() {
             result = Self::turn(slf, None);
         }
-        let wake = this.unpark(py, parking);
+        let wake = this.unpark(py, parking.id);
         result.map(|()| wake)
     }
 }
