@@ -173,48 +173,120 @@ pub fn wait_for_turn<L: Line>(
     py: Python<'_>,
     line: &GilCell<L>,
     timeout: Option<f64>,
-    give_back: impl FnOnce(),
+    give_back: impl Fn(),
 ) -> PyResult<bool> {
-    // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
-    let Ok(greenlet) = Greenlet::current(py) else {
-        return Ok(false);
-    };
-    let hub = hub::current(py)?;
-    if hub.get().is_hub_greenlet(py, &greenlet) {
-        return Err(errors::mainloop_error());
+    let mut turn = Place::take(py, line, timeout)?;
+    loop {
+        turn = match turn {
+            Turn::Over(got) => return Ok(got),
+            Turn::Waits(place, greenlet) => {
+                let switched = Hub::switch_out(place.hub.bind(py), &greenlet);
+                place.go_on(py, line, switched, &give_back)?
+            }
+        };
     }
-    let deadline = deadline(timeout);
-    let parking = hub.get().park(py, &greenlet, deadline);
-    let waiter = Waiter {
-        hub: hub.clone().unbind(),
-        id: parking.id,
-    };
-    // Finding the hub may have run Python code, which may have freed something.
-    let spare = line.with(py, |l| {
-        if l.take() {
-            return Some(waiter);
+}
+
+/// The place in a line of a green thread that waits for its turn.
+pub struct Place {
+    hub: Py<Hub>,
+    id: ParkId,
+    deadline: Option<u64>,
+}
+
+/// How far the wait has come.
+pub enum Turn {
+    /// It is over: whether the green thread has been handed something, or the time was up.
+    Over(bool),
+    /// The green thread, the running one, has to give way.
+    Waits(Place, Greenlet),
+}
+
+impl Place {
+    /// Begins to wait, as [`wait_for_turn`] does.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` in the hub.
+    pub fn take<L: Line>(
+        py: Python<'_>,
+        line: &GilCell<L>,
+        timeout: Option<f64>,
+    ) -> PyResult<Turn> {
+        // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
+        let Ok(greenlet) = Greenlet::current(py) else {
+            return Ok(Turn::Over(false));
+        };
+        let hub = hub::current(py)?;
+        if hub.get().is_hub_greenlet(py, &greenlet) {
+            return Err(errors::mainloop_error());
         }
-        l.waiters().push(waiter);
-        None
-    });
-    if spare.is_some() {
-        hub.get().unpark(py, parking.id);
-        return Ok(true);
+        let deadline = deadline(timeout);
+        let id = hub.get().park(py, &greenlet, deadline).id;
+        let waiter = Waiter {
+            hub: hub.clone().unbind(),
+            id,
+        };
+        // Finding the hub may have run Python code, which may have freed something.
+        let spare = line.with(py, |l| {
+            if l.take() {
+                return Some(waiter);
+            }
+            l.waiters().push(waiter);
+            None
+        });
+        if spare.is_some() {
+            hub.get().unpark(py, id);
+            return Ok(Turn::Over(true));
+        }
+        let hub = hub.unbind();
+        Ok(Turn::Waits(Self { hub, id, deadline }, greenlet))
     }
-    let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-        line.with(py, |l| l.waiters().rename(&hub, old, new))
-    });
-    if matches!(result, Ok(Wake::Ready)) {
-        return Ok(true);
+
+    /// The hub that the green thread waits on.
+    pub fn hub(&self) -> &Py<Hub> {
+        &self.hub
     }
-    let left = line.with(py, |l| l.waiters().remove(&hub, id));
-    match (result, left) {
-        (Ok(_), None) => Ok(true),
-        (Ok(_), Some(_)) => Ok(false),
-        (Err(error), Some(_)) => Err(error),
-        (Err(error), None) => {
-            give_back();
-            Err(error)
+
+    /// Goes on after a switch. `give_back` is as for [`wait_for_turn`].
+    ///
+    /// # Errors
+    ///
+    /// What was thrown into the green thread.
+    pub fn go_on<L: Line>(
+        self,
+        py: Python<'_>,
+        line: &GilCell<L>,
+        switched: PyResult<Bound<'_, PyAny>>,
+        give_back: impl Fn(),
+    ) -> PyResult<Turn> {
+        let hub = self.hub.into_bound(py);
+        let wake = hub.get().unpark(py, self.id);
+        let deadline = self.deadline;
+        match (switched, wake) {
+            (Ok(_), Wake::Ready) => Ok(Turn::Over(true)),
+            // Resumed by nobody in particular: somebody called its `switch`. It keeps its place.
+            (Ok(_), Wake::Pending | Wake::Closed) => {
+                let greenlet = Greenlet::current(py)?;
+                let id = hub.get().park(py, &greenlet, deadline).id;
+                if !line.with(py, |l| l.waiters().rename(&hub, self.id, id)) {
+                    hub.get().unpark(py, id);
+                    return Ok(Turn::Over(true));
+                }
+                let hub = hub.unbind();
+                Ok(Turn::Waits(Self { hub, id, deadline }, greenlet))
+            }
+            (Ok(_), Wake::TimedOut) => {
+                let left = line.with(py, |l| l.waiters().remove(&hub, self.id));
+                Ok(Turn::Over(left.is_none()))
+            }
+            (Err(error), _) => {
+                let left = line.with(py, |l| l.waiters().remove(&hub, self.id));
+                if left.is_none() {
+                    give_back();
+                }
+                Err(error)
+            }
         }
     }
 }
