@@ -300,8 +300,7 @@ with ProcessPoolExecutor(2, mp_context=context) as executor:
     ticks.clear()
     assert list(executor.map(square, range(20))) == [number * number for number in range(20)]
     assert others_ran()
-    assert executor.submit(divmod, 1, 0).exception().args == ("integer division or modulo by zero",) \\
-        or isinstance(executor.submit(divmod, 1, 0).exception(), ZeroDivisionError)
+    assert isinstance(executor.submit(divmod, 1, 0).exception(), ZeroDivisionError)
 print("end")
 """,
         method,

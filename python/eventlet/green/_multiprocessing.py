@@ -21,6 +21,8 @@ from greenlet import getcurrent, greenlet
 from eventlet import patcher
 from eventlet._core import abandon_hub, can_wait, os_read, os_write
 from eventlet._os_threads import ThreadPool
+from eventlet.corolocal import local
+from eventlet.patcher import _replace
 
 __all__ = ["SemLock", "patches"]
 
@@ -114,7 +116,49 @@ def patches() -> list[tuple[Any, str, Any]]:
     connection = sys.modules.get("multiprocessing.connection")
     if connection is not None:
         triples += _connection_patches(connection)
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        triples.append((util, "ForkAwareLocal", ForkAwareLocal))
+    managers = sys.modules.get("multiprocessing.managers")
+    if managers is not None:
+        triples.append(_registry_patch(vars(managers)["SyncManager"]))
     return triples
+
+
+def _registry_patch(cls: Any) -> tuple[Any, str, Any]:
+    """Return what makes the locks green that a manager's server makes for others."""
+    import threading
+
+    from eventlet.green import threading as green
+
+    # They are sent there by name, so they have to be what is found under that name.
+    before = _replace.before(threading)
+    public = [name for name in green.__patched__ if name in before and not name.startswith("_")]
+    locks = {before[name]: getattr(green, name) for name in public}
+    registry = {
+        name: tuple(locks.get(item, item) if callable(item) else item for item in entry)
+        for name, entry in cls._registry.items()
+    }
+    return cls, "_registry", registry
+
+
+class ForkAwareLocal(local):
+    """What ``multiprocessing`` keeps for each thread, such as its connection to a manager.
+
+    A child begins without.
+    """
+
+    def __new__(cls) -> Any:
+        made: Any = super().__new__(cls)
+        sys.modules["multiprocessing.util"].register_after_fork(made, _forget_values)
+        return made
+
+    def __reduce__(self) -> Any:
+        return type(self), ()
+
+
+def _forget_values(kept: ForkAwareLocal) -> None:
+    kept.__dict__.clear()
 
 
 def _connection_patches(connection: ModuleType) -> list[tuple[Any, str, Any]]:

@@ -7,7 +7,6 @@ with the OS thread. Neither is in the tables of ``threading``: they would fill u
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading as _threading
 from _thread import _local as _os_local
@@ -16,7 +15,7 @@ from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
-from eventlet import _os_threads
+from eventlet import _os_threads, greenthread
 from eventlet._core import get_ident
 from eventlet.event import Event
 from eventlet.greenthread import GreenThread
@@ -207,4 +206,4 @@ def _ended(_green: Any, ended: Event) -> None:
 
 
 _here = _os_local()
-_next = itertools.count(1).__next__
+_next = greenthread._numbers.__next__

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
 
-from eventlet import _os_threads
 from eventlet import patcher as _patcher
 from eventlet._core import get_ident
 from eventlet.corolocal import local
@@ -78,11 +77,11 @@ def _rest() -> ModuleType:
     made = sys.modules.get("__patched_module_threading")
     if made is None:
         made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+        # At the end the interpreter asks the standard module only.
+        _register_atexit(vars(made)["_shutdown"])
         for name in __patched__:
             setattr(made, name, globals()[name])
         _fork.watch(made)
-        # At the end the interpreter asks the standard module only.
-        _register_atexit(made._shutdown)
     return made
 
 
@@ -131,9 +130,10 @@ def excepthook(args: Any, /) -> None:
     if running is not None and issubclass(args.exc_type, KeyboardInterrupt):
         running.interrupt = args.exc_value
         return
-    _original.__excepthook__(args)
+    _original_excepthook(args)
 
 
+_original_excepthook: Callable[[Any], None] = _original.__excepthook__
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
 _original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
 
@@ -142,11 +142,17 @@ def _shutdown() -> None:
     """Wait for all threads that the interpreter waits for before it ends."""
     _original_shutdown()
     real = sys.modules.get("__original_module_threading")
-    if real is not None:
-        # These are real ones, and what they do may need green threads.
-        for thread in real.enumerate():
-            if not thread.daemon and thread is not real.main_thread():
-                _os_threads.ThreadPool(1).execute(thread.join)
+    if real is None:
+        return
+    for thread in real.enumerate():
+        if not thread.daemon and thread is not real.main_thread():
+            # It may need green threads to come to its end, and no other thread can be started now
+            # that would wait for it.
+            while thread.is_alive():
+                _time.sleep(_LOOK_AGAIN)
 
+
+#: Seconds after which the end of a real thread is noticed when the interpreter ends.
+_LOOK_AGAIN = 0.01
 
 _fork.watch(_original)

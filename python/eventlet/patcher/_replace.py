@@ -28,7 +28,7 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
 
     :param pairs: names of modules, each with the green module. Those that are not imported yet
         are.
-    :returns: what has been replaced.
+    :returns: what has been replaced in the modules.
     """
     done = []
     for module_name, green in pairs:
@@ -40,7 +40,8 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
             value = getattr(green, name, MISSING)
             if value is not MISSING:
                 done.append(put(target, name, value))
-        done += [put(*triple) for triple in triples]
+        for owner, name, value in triples:
+            put(owner, name, value)
         _patched.setdefault(module_name, target)
     return done
 

@@ -65,7 +65,7 @@ Takes a unit, waiting for one if necessary. Returns whether it has one.
 
 With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
 for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-false, and `RuntimeError` in the hub, which cannot wait.";
+false, and `RuntimeError` in the hub, which waits only for locks.";
 
     #[inline]
     fn start(semaphore: &Bound<'_, Semaphore>, arguments: &Arguments<'_>) -> PyResult<Start> {

@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
 use super::args::{LONGEST, lock_timeout};
-use super::waiters::{self, Line, Place, Turn, Waiter, Waiters, wait_by_all_means};
+use super::waiters::{self, Line, Place, Turn, Waiter, Waiters, by_all_means, wait_for_turn};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
 
@@ -51,6 +51,7 @@ enum Kind {
 struct State {
     counter: i64,
     original: i64,
+    serves_hub: bool,
     waiters: Waiters,
 }
 
@@ -66,6 +67,10 @@ impl Line for State {
 
     fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
+    }
+
+    fn serves_hub(&self) -> bool {
+        self.serves_hub
     }
 }
 
@@ -247,6 +252,7 @@ impl Semaphore {
             state: GilCell::new(State {
                 counter: 1,
                 original: 1,
+                serves_hub: matches!(kind, Kind::Lock),
                 waiters: Waiters::default(),
             }),
             watchers: Watchers::new(),
@@ -278,7 +284,7 @@ impl Semaphore {
         if self.state.with(py, State::take) {
             return Ok(());
         }
-        wait_by_all_means(py, &self.state, || self.give_back(py))?
+        by_all_means(py, || self.wait(py, None))?
     }
 
     /// Whether no subclass replaces the methods.
@@ -303,7 +309,7 @@ impl Semaphore {
 
     /// Begins to wait for a unit, for `timeout` seconds at the most.
     pub(super) fn queue_up(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Turn> {
-        Place::take(py, &self.state, timeout)
+        Place::take(py, &self.state, timeout, || self.give_back(py))
     }
 
     /// Goes on after a switch.
@@ -314,6 +320,11 @@ impl Semaphore {
         switched: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<Turn> {
         place.go_on(py, &self.state, switched, || self.give_back(py))
+    }
+
+    /// Waits for a unit; false if the time is up first.
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        wait_for_turn(py, &self.state, timeout, || self.give_back(py))
     }
 
     /// Hands on a unit that the caller was handed and will not use.

@@ -75,7 +75,7 @@ impl Waiters {
         self.0.push_back(waiter);
     }
 
-    /// Adds one at the head, for a green thread that had its turn and found nothing.
+    /// Adds one at the head: a green thread that had its turn and found nothing, or the hub.
     pub fn push_front(&mut self, waiter: Waiter) {
         self.0.push_front(waiter);
     }
@@ -90,7 +90,7 @@ impl Waiters {
     ///
     /// The caller drops the result after its borrow.
     pub fn remove(&mut self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<Waiter> {
-        let index = self.0.iter().position(|w| w.is(hub, id))?;
+        let index = self.position(hub, id)?;
         self.0.remove(index)
     }
 
@@ -103,6 +103,16 @@ impl Waiters {
             }
             None => false,
         }
+    }
+
+    /// How many are before the wait `id` of `hub`, if it is here.
+    pub fn position(&self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<usize> {
+        self.0.iter().position(|w| w.is(hub, id))
+    }
+
+    /// The one that came first.
+    pub fn first(&self) -> Option<&Waiter> {
+        self.0.front()
     }
 
     /// How many wait.
@@ -160,6 +170,11 @@ pub trait Line {
 
     /// Those who wait.
     fn waiters(&mut self) -> &mut Waiters;
+
+    /// Whether the hub may wait for it, turning meanwhile: signal handlers need locks.
+    fn serves_hub(&self) -> bool {
+        false
+    }
 }
 
 /// Waits until the caller is handed something; false if the time, in seconds, is up first.
@@ -168,14 +183,14 @@ pub trait Line {
 ///
 /// # Errors
 ///
-/// `RuntimeError` in the hub, which cannot wait; what was thrown into the green thread.
+/// `RuntimeError` in the hub, unless the line serves it; what was thrown into the green thread.
 pub fn wait_for_turn<L: Line>(
     py: Python<'_>,
     line: &GilCell<L>,
     timeout: Option<f64>,
     give_back: impl Fn(),
 ) -> PyResult<bool> {
-    let mut turn = Place::take(py, line, timeout)?;
+    let mut turn = Place::take(py, line, timeout, &give_back)?;
     loop {
         turn = match turn {
             Turn::Over(got) => return Ok(got),
@@ -203,26 +218,29 @@ pub enum Turn {
 }
 
 impl Place {
-    /// Begins to wait, as [`wait_for_turn`] does.
+    /// Begins to wait, as [`wait_for_turn`] does. The hub waits here.
     ///
     /// # Errors
     ///
-    /// `RuntimeError` in the hub.
+    /// Those of `wait_for_turn`.
     pub fn take<L: Line>(
         py: Python<'_>,
         line: &GilCell<L>,
         timeout: Option<f64>,
+        give_back: impl Fn(),
     ) -> PyResult<Turn> {
         // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
         let Ok(greenlet) = Greenlet::current(py) else {
             return Ok(Turn::Over(false));
         };
         let hub = hub::current(py)?;
-        if hub.get().is_hub_greenlet(py, &greenlet) {
+        let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
+        if in_hub && !line.with(py, |l| l.serves_hub()) {
             return Err(errors::mainloop_error());
         }
         let deadline = deadline(timeout);
-        let id = hub.get().park(py, &greenlet, deadline).id;
+        let parking = hub.get().park(py, &greenlet, deadline);
+        let id = parking.id;
         let waiter = Waiter {
             hub: hub.clone().unbind(),
             id,
@@ -232,12 +250,21 @@ impl Place {
             if l.take() {
                 return Some(waiter);
             }
-            l.waiters().push(waiter);
+            if in_hub {
+                // What the hub was about to do waits with it.
+                l.waiters().push_front(waiter);
+            } else {
+                l.waiters().push(waiter);
+            }
             None
         });
         if spare.is_some() {
             hub.get().unpark(py, id);
             return Ok(Turn::Over(true));
+        }
+        if in_hub {
+            let result = Hub::wait_here(&hub, parking);
+            return leave(line, &hub, id, result, give_back).map(Turn::Over);
         }
         let hub = hub.unbind();
         Ok(Turn::Waits(Self { hub, id, deadline }, greenlet))
@@ -263,48 +290,58 @@ impl Place {
         let hub = self.hub.into_bound(py);
         let wake = hub.get().unpark(py, self.id);
         let deadline = self.deadline;
-        match (switched, wake) {
-            (Ok(_), Wake::Ready) => Ok(Turn::Over(true)),
-            // Resumed by nobody in particular: somebody called its `switch`. It keeps its place.
-            (Ok(_), Wake::Pending | Wake::Closed) => {
-                let greenlet = Greenlet::current(py)?;
-                let id = hub.get().park(py, &greenlet, deadline).id;
-                if !line.with(py, |l| l.waiters().rename(&hub, self.id, id)) {
-                    hub.get().unpark(py, id);
-                    return Ok(Turn::Over(true));
-                }
+        // Resumed by nobody in particular: somebody called its `switch`. It goes on waiting in its place.
+        if switched.is_ok() && matches!(wake, Wake::Pending | Wake::Closed) {
+            let greenlet = Greenlet::current(py)?;
+            let id = hub.get().park(py, &greenlet, deadline).id;
+            if line.with(py, |l| l.waiters().rename(&hub, self.id, id)) {
                 let hub = hub.unbind();
-                Ok(Turn::Waits(Self { hub, id, deadline }, greenlet))
+                return Ok(Turn::Waits(Self { hub, id, deadline }, greenlet));
             }
-            (Ok(_), Wake::TimedOut) => {
-                let left = line.with(py, |l| l.waiters().remove(&hub, self.id));
-                Ok(Turn::Over(left.is_none()))
-            }
-            (Err(error), _) => {
-                let left = line.with(py, |l| l.waiters().remove(&hub, self.id));
-                if left.is_none() {
-                    give_back();
-                }
-                Err(error)
-            }
+            hub.get().unpark(py, id);
+            return Ok(Turn::Over(true));
+        }
+        let result = switched.map(|_| wake);
+        leave(line, &hub, self.id, result, give_back).map(Turn::Over)
+    }
+}
+
+/// Leaves the line at the end of a wait; whether it was its turn.
+#[inline]
+fn leave<L: Line>(
+    line: &GilCell<L>,
+    hub: &Bound<'_, Hub>,
+    id: ParkId,
+    result: PyResult<Wake>,
+    give_back: impl Fn(),
+) -> PyResult<bool> {
+    if matches!(result, Ok(Wake::Ready)) {
+        return Ok(true);
+    }
+    let left = line.with(hub.py(), |l| l.waiters().remove(hub, id));
+    match (result, left) {
+        (Ok(_), left) => Ok(left.is_none()),
+        (Err(error), Some(_)) => Err(error),
+        (Err(error), None) => {
+            give_back();
+            Err(error)
         }
     }
 }
 
-/// As [`wait_for_turn`] without a limit, for a caller who cannot go on without: what is thrown into it
-/// meanwhile is raised when its turn has come, the last thing if there are several.
+/// Makes `attempt`s, which wait without a limit, until one succeeds, for a caller who cannot go on without:
+/// what is thrown into it meanwhile is raised in the end, the last thing if there are several.
 ///
 /// # Errors
 ///
 /// In the first place, why it cannot wait at all.
-pub fn wait_by_all_means<L: Line>(
+pub fn by_all_means(
     py: Python<'_>,
-    line: &GilCell<L>,
-    give_back: impl Fn(),
+    attempt: impl Fn() -> PyResult<bool>,
 ) -> PyResult<PyResult<()>> {
     let mut thrown = Ok(());
     loop {
-        match wait_for_turn(py, line, None, &give_back) {
+        match attempt() {
             Ok(true) => return Ok(thrown),
             // The interpreter shuts down.
             Ok(false) => return Ok(Ok(())),
