@@ -223,7 +223,7 @@ pub fn wait_for_turn<L: Line>(
         return Ok(true);
     }
     let (id, result) = if in_hub {
-        (parking.id, Hub::wait_here(&hub, parking))
+        (parking.id, Hub::wait_here(&hub, parking.id))
     } else {
         wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
             line.with(py, |l| l.waiters().rename(&hub, old, new))
