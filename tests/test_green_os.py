@@ -198,6 +198,17 @@ def test_a_descriptor_that_a_green_socket_gives_away_is_in_blocking_mode():
             stdlib.close(fd)
 
 
+def test_a_socket_that_a_green_one_was_made_of():
+    from eventlet.green import socket as green
+
+    one, two = socket.socketpair()
+    with one, two, green.fromfd(one.fileno(), one.family, one.type) as made:
+        assert made.fileno() != one.fileno()
+        reader = parked(os.read, one.fileno(), 100)
+        two.send(b"data")
+        assert reader.wait() == b"data"
+
+
 def test_a_blocking_socket_by_its_number():
     one, two = socket.socketpair()
     with one, two:
@@ -486,7 +497,7 @@ def test_waiting_in_the_hub_blocks(waiting_child):
 def test_system(tmp_path):
     ran = []
     eventlet.spawn(ran.append, True)
-    assert os.system("exit 3") == 3 << 8
+    assert os.system("sleep 0.05; exit 3") == 3 << 8
     assert ran, "nobody else ran"
     assert os.system("kill -9 $$") == 9
     assert os.system(f"echo done > {tmp_path}/out") == 0
@@ -496,7 +507,7 @@ def test_system(tmp_path):
 def test_popen(tmp_path):
     ran = []
     eventlet.spawn(ran.append, True)
-    with os.popen("sleep 0.01; echo one; echo two") as file:
+    with os.popen("sleep 0.05; echo one; echo two") as file:
         assert list(file) == ["one\n", "two\n"]
     assert ran, "nobody else ran"
     file = os.popen(f"cat > {tmp_path}/out; exit 4", "w")
@@ -565,6 +576,7 @@ print("end")
 def test_a_second_import_is_not_needed(run_python):
     result = run_python(
         """
+import sys
 import eventlet
 eventlet.monkey_patch()
 from eventlet import patcher

@@ -600,7 +600,7 @@ log.addHandler(Slow())
 log.setLevel(logging.INFO)
 handler.setLevel(logging.CRITICAL)
 signal.signal(signal.SIGALRM, lambda *_: log.info("signal"))
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
 def work(name):
     for n in range(100):
         log.info("%s %d", name, n)

@@ -1,7 +1,7 @@
 """OS threads for calls that block, whatever a program has patched.
 
 The names are taken when Eventlet is first imported, before anything can be monkey patched: these
-threads are real ones, always.
+threads are real ones, always, and so is `RLock`.
 
 A call is a list of what is needed to make it. The green thread that waits for the call empties the
 list when it goes on, so that a call which nobody waits for any more is not begun, and keeps nothing
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 from _queue import Empty, SimpleQueue
-from _thread import RLock, allocate_lock, get_ident, start_new_thread
+from _thread import RLock as _RLock
+from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,17 @@ __all__ = ["RLock", "ThreadPool", "Worker", "allocate_lock", "get_ident", "start
 #: ``[done, function, args, kwargs]``; empty once nobody waits. `done` is None, or has `send` as an
 #: `Event` has it.
 _Job = list[Any]
+
+
+class RLock(_RLock):  # type: ignore[misc]
+    """The lock of the standard library, whatever becomes of the methods of its type."""
+
+    __slots__ = ()
+
+    acquire = _RLock.acquire
+    release = _RLock.release
+    __enter__ = _RLock.__enter__
+    __exit__ = _RLock.__exit__
 
 
 class Worker:

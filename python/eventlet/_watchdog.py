@@ -22,7 +22,7 @@ from weakref import ref
 import greenlet
 
 from eventlet._core import Hub
-from eventlet._os_threads import allocate_lock, get_ident, start_new_thread
+from eventlet._os_threads import RLock, allocate_lock, get_ident, start_new_thread
 
 __all__ = ["BlockReport", "unwatch", "watch"]
 
@@ -92,7 +92,7 @@ class _Watched:
         )
 
 
-_lock = allocate_lock()
+_lock = RLock()
 _watched: dict[int, _Watched] = {}
 #: Held by the one who runs the present thread, released to end it.
 _stop = allocate_lock()
@@ -190,7 +190,7 @@ def _name(ident: int) -> str:
 
 def _after_fork_in_child() -> None:
     global _lock, _stop
-    _lock = allocate_lock()
+    _lock = RLock()
     _stop = allocate_lock()
     # The other threads, and the one that watched, are in the parent only.
     for ident in [*_watched]:

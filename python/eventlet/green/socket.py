@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket as _original
 import sys
+from os import get_blocking as _get_blocking
 from typing import TYPE_CHECKING, Any
 
+from eventlet._core import set_fd_owner as _set_fd_owner
 from eventlet.green import _dns
 from eventlet.greenio import early
 from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
@@ -64,8 +66,13 @@ getnameinfo = _dns.getnameinfo
 
 
 def fromfd(fd: int, family: int, type: int, proto: int = 0) -> GreenSocket:
-    """Make a socket of a duplicate of a descriptor; the original is left alone."""
-    return GreenSocket(family, type, proto, _original.dup(fd))
+    """Make a socket of a duplicate of a descriptor."""
+    blocking = _get_blocking(fd)
+    made = GreenSocket(family, type, proto, _original.dup(fd))
+    if blocking:
+        # Both are non-blocking now. Whoever uses the original by its number expects it to wait.
+        _set_fd_owner(fd, id(made))
+    return made
 
 
 _original_socketpair = _original.socketpair

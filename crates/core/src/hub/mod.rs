@@ -27,6 +27,7 @@ mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
+mod nested;
 pub mod park;
 mod python;
 pub mod scheduler;

@@ -117,6 +117,14 @@ impl<G> Parks<G> {
             .map(|park| &park.greenlet)
     }
 
+    /// Why the one that waits goes on, if the wait is not over.
+    pub fn wake(&self, id: ParkId) -> Option<Wake> {
+        self.slab
+            .get(id.index as usize)
+            .filter(|park| park.generation == id.generation)
+            .map(Park::wake)
+    }
+
     /// Ends the wait. The caller drops the record after its borrow has ended.
     #[inline]
     pub fn remove(&mut self, id: ParkId) -> Option<Park<G>> {

@@ -19,6 +19,7 @@ use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
 use super::{Hooks, Hub, current, entry, set_current, signals, timer, wait};
+use crate::sync::lock_types;
 use crate::{arena, clock, errors, ident};
 
 #[pymethods]
@@ -665,6 +666,7 @@ pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     signals::after_fork_in_child(py);
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
+    lock_types::after_fork_in_child(py);
     hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
 }
 

@@ -50,9 +50,12 @@ pub enum Due {
     Start(Greenlet),
     /// A timer object fires.
     Fire(Py<Timer>),
-    /// A native handler's time is up.
-    Handle(IoHandler),
+    /// A native handler's time is up. Boxed, since that is rare and there may be a million timers of other kinds.
+    Handle(Box<IoHandler>),
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Option<Due>>() == 16);
 
 /// Queue, waits and timers of a hub.
 pub struct Scheduler {
@@ -190,7 +193,7 @@ impl Scheduler {
                 Due::Expire(id) => self.wake_in_round(id, Wake::TimedOut),
                 Due::Start(greenlet) => self.round.push_back(Task::Start(greenlet)),
                 Due::Fire(timer) => self.round.push_back(Task::Fire(timer)),
-                Due::Handle(handler) => self.round.push_back(Task::Handle(handler)),
+                Due::Handle(handler) => self.round.push_back(Task::Handle(*handler)),
             }
         }
         self.due = due;

@@ -8,12 +8,14 @@
 //! | [`semaphore`] | units that are taken and given back; locks |
 //! | [`rlock`] | a lock that its owner may take again |
 //! | [`condition`] | waiting until somebody says that something has changed |
+//! | [`lock_types`] | the standard library's own locks |
 //! | [`queue`] | items that some put in and others get out |
 //! | [`simple_queue`] | the same without limits and hooks |
 
 mod args;
 pub mod condition;
 pub mod event;
+pub mod lock_types;
 pub mod queue;
 pub mod rlock;
 pub mod semaphore;
@@ -39,5 +41,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::LightQueue>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;
-    module.add_class::<queue::PriorityQueue>()
+    module.add_class::<queue::PriorityQueue>()?;
+    lock_types::add_to(module)
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{Flag, lock_timeout};
-use super::waiters::{Line, Waiter, Waiters, wait_by_all_means, wait_for_turn};
+use super::waiters::{Line, Waiter, Waiters, by_all_means, wait_for_turn};
 use crate::cell::GilCell;
 use crate::ident;
 
@@ -86,6 +86,10 @@ impl Line for State {
     fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
     }
+
+    fn serves_hub(&self) -> bool {
+        true
+    }
 }
 
 #[pymethods]
@@ -100,7 +104,7 @@ impl RLock {
     ///
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
     /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-    /// false, `OverflowError` for one of centuries, and `RuntimeError` in the hub, which cannot wait.
+    /// false, and `OverflowError` for one of centuries.
     #[pyo3(
         signature = (blocking = Flag(true), timeout = None),
         text_signature = "($self, blocking=True, timeout=-1)"
@@ -192,7 +196,7 @@ impl RLock {
         let me = ident::current(py)?;
         let mut thrown = Ok(());
         if !self.state.with(py, |s| s.take_for(me)) {
-            thrown = wait_by_all_means(py, &self.state, || self.give_back(py))?;
+            thrown = by_all_means(py, || self.wait(py, me, None))?;
         }
         self.state.with(py, |s| s.own(me, state.0));
         thrown

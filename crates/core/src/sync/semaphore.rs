@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
 use super::args::{Flag, LONGEST, lock_timeout};
-use super::waiters::{self, Line, Waiter, Waiters, wait_by_all_means, wait_for_turn};
+use super::waiters::{self, Line, Waiter, Waiters, by_all_means, wait_for_turn};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
 
@@ -51,6 +51,7 @@ enum Kind {
 struct State {
     counter: i64,
     original: i64,
+    serves_hub: bool,
     waiters: Waiters,
 }
 
@@ -66,6 +67,10 @@ impl Line for State {
 
     fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
+    }
+
+    fn serves_hub(&self) -> bool {
+        self.serves_hub
     }
 }
 
@@ -168,7 +173,7 @@ impl Semaphore {
     ///
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
     /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-    /// false, and `RuntimeError` in the hub, which cannot wait.
+    /// false, and `RuntimeError` in the hub, which waits only for locks.
     #[pyo3(
         signature = (blocking = Flag(true), timeout = None),
         text_signature = "($self, blocking=True, timeout=None)"
@@ -183,7 +188,7 @@ impl Semaphore {
         if !blocking.0 {
             return Ok(false);
         }
-        Self::wait(slf, timeout)
+        slf.get().wait(slf.py(), timeout)
     }
 
     /// Gives a unit back: to the first who waits, or for the next who asks. Returns True.
@@ -227,7 +232,7 @@ impl Semaphore {
         if this.state.with(py, State::take) {
             return Ok(());
         }
-        Self::wait(slf, None).map(drop)
+        this.wait(py, None).map(drop)
     }
 
     #[pyo3(signature = (*_args))]
@@ -281,6 +286,7 @@ impl Semaphore {
             state: GilCell::new(State {
                 counter: 1,
                 original: 1,
+                serves_hub: matches!(kind, Kind::Lock),
                 waiters: Waiters::default(),
             }),
             watchers: Watchers::new(),
@@ -312,14 +318,12 @@ impl Semaphore {
         if self.state.with(py, State::take) {
             return Ok(());
         }
-        wait_by_all_means(py, &self.state, || self.give_back(py))?
+        by_all_means(py, || self.wait(py, None))?
     }
 
     /// Waits for a unit; false if the time is up first.
-    fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<bool> {
-        let py = slf.py();
-        let this = slf.get();
-        wait_for_turn(py, &this.state, timeout, || this.give_back(py))
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        wait_for_turn(py, &self.state, timeout, || self.give_back(py))
     }
 
     /// Hands on a unit that the caller was handed and will not use.

@@ -75,7 +75,7 @@ impl Waiters {
         self.0.push_back(waiter);
     }
 
-    /// Adds one at the head, for a green thread that had its turn and found nothing.
+    /// Adds one at the head: a green thread that had its turn and found nothing, or the hub.
     pub fn push_front(&mut self, waiter: Waiter) {
         self.0.push_front(waiter);
     }
@@ -90,7 +90,7 @@ impl Waiters {
     ///
     /// The caller drops the result after its borrow.
     pub fn remove(&mut self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<Waiter> {
-        let index = self.0.iter().position(|w| w.is(hub, id))?;
+        let index = self.position(hub, id)?;
         self.0.remove(index)
     }
 
@@ -103,6 +103,16 @@ impl Waiters {
             }
             None => false,
         }
+    }
+
+    /// How many are before the wait `id` of `hub`, if it is here.
+    pub fn position(&self, hub: &Bound<'_, Hub>, id: ParkId) -> Option<usize> {
+        self.0.iter().position(|w| w.is(hub, id))
+    }
+
+    /// The one that came first.
+    pub fn first(&self) -> Option<&Waiter> {
+        self.0.front()
     }
 
     /// How many wait.
@@ -160,6 +170,11 @@ pub trait Line {
 
     /// Those who wait.
     fn waiters(&mut self) -> &mut Waiters;
+
+    /// Whether the hub may wait for it, turning meanwhile: signal handlers need locks.
+    fn serves_hub(&self) -> bool {
+        false
+    }
 }
 
 /// Waits until the caller is handed something; false if the time, in seconds, is up first.
@@ -168,7 +183,7 @@ pub trait Line {
 ///
 /// # Errors
 ///
-/// `RuntimeError` in the hub, which cannot wait; what was thrown into the green thread.
+/// `RuntimeError` in the hub, unless the line serves it; what was thrown into the green thread.
 pub fn wait_for_turn<L: Line>(
     py: Python<'_>,
     line: &GilCell<L>,
@@ -180,7 +195,8 @@ pub fn wait_for_turn<L: Line>(
         return Ok(false);
     };
     let hub = hub::current(py)?;
-    if hub.get().is_hub_greenlet(py, &greenlet) {
+    let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
+    if in_hub && !line.with(py, |l| l.serves_hub()) {
         return Err(errors::mainloop_error());
     }
     let deadline = deadline(timeout);
@@ -194,16 +210,25 @@ pub fn wait_for_turn<L: Line>(
         if l.take() {
             return Some(waiter);
         }
-        l.waiters().push(waiter);
+        if in_hub {
+            // What the hub was about to do waits with it.
+            l.waiters().push_front(waiter);
+        } else {
+            l.waiters().push(waiter);
+        }
         None
     });
     if spare.is_some() {
         hub.get().unpark(py, parking.id);
         return Ok(true);
     }
-    let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-        line.with(py, |l| l.waiters().rename(&hub, old, new))
-    });
+    let (id, result) = if in_hub {
+        (parking.id, Hub::wait_here(&hub, parking))
+    } else {
+        wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
+            line.with(py, |l| l.waiters().rename(&hub, old, new))
+        })
+    };
     if matches!(result, Ok(Wake::Ready)) {
         return Ok(true);
     }
@@ -219,20 +244,19 @@ pub fn wait_for_turn<L: Line>(
     }
 }
 
-/// As [`wait_for_turn`] without a limit, for a caller who cannot go on without: what is thrown into it
-/// meanwhile is raised when its turn has come, the last thing if there are several.
+/// Makes `attempt`s, which wait without a limit, until one succeeds, for a caller who cannot go on without:
+/// what is thrown into it meanwhile is raised in the end, the last thing if there are several.
 ///
 /// # Errors
 ///
 /// In the first place, why it cannot wait at all.
-pub fn wait_by_all_means<L: Line>(
+pub fn by_all_means(
     py: Python<'_>,
-    line: &GilCell<L>,
-    give_back: impl Fn(),
+    attempt: impl Fn() -> PyResult<bool>,
 ) -> PyResult<PyResult<()>> {
     let mut thrown = Ok(());
     loop {
-        match wait_for_turn(py, line, None, &give_back) {
+        match attempt() {
             Ok(true) => return Ok(thrown),
             // The interpreter shuts down.
             Ok(false) => return Ok(Ok(())),
