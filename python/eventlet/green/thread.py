@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, getcurrent
 
-from eventlet import _os_threads
+from eventlet import _existing_locks, _os_threads
 from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...
 
+
+# The locks that there are already become green with their types.
+__switch_patched__ = _existing_locks.patch
 
 #: What monkey patching puts into the standard module.
 __patched__ = [

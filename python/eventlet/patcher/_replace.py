@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,6 +42,10 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
                 done.append(put(target, name, value))
         for owner, name, value in triples:
             put(owner, name, value)
+        switch = getattr(green, "__switch_patched__", None)
+        if switch is not None:
+            switch(True)
+            _switches.append(switch)
         _patched.setdefault(module_name, target)
     return done
 
@@ -58,6 +62,8 @@ def put(owner: Any, name: str, value: Any) -> Replaced:
 
 def put_back() -> None:
     """Undo everything, last things first."""
+    while _switches:
+        _switches.pop()(False)
     while _log:
         owner, name, old, new = _log.pop()
         if vars(owner).get(name, MISSING) is not new:
@@ -89,5 +95,8 @@ def patched_modules() -> dict[str, ModuleType]:
 
 #: All that is replaced now, oldest first.
 _log: list[Replaced] = []
+
+#: To be called with False.
+_switches: list[Callable[[bool], object]] = []
 
 _patched: dict[str, ModuleType] = {}
