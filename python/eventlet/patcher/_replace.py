@@ -33,16 +33,17 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
     done = []
     for module_name, green in pairs:
         target = sys.modules.get(module_name) or importlib.import_module(module_name)
-        also = getattr(green, "__also_patched__", tuple)
+        # Not getattr: a green module may ask another for what it has not.
+        names = vars(green)
         # Asked for first: it may look at what is about to be replaced.
-        triples = [*also()]
-        for name in green.__patched__:
-            value = getattr(green, name, MISSING)
+        triples = [*names.get("__also_patched__", tuple)()]
+        for name in names["__patched__"]:
+            value = names.get(name, MISSING)
             if value is not MISSING:
                 done.append(put(target, name, value))
         for owner, name, value in triples:
             put(owner, name, value)
-        switch = getattr(green, "__switch_patched__", None)
+        switch = names.get("__switch_patched__")
         if switch is not None:
             switch(True)
             _switches.append(switch)
