@@ -454,20 +454,24 @@ def test_the_interpreter_waits_for_threads_but_daemons(run_python):
     done = run_python(
         PATCHED
         + """
-import concurrent.futures
+real = eventlet.patcher.original("threading")
+go, last = threading.Event(), threading.Event()
 def run(name, seconds):
+    go.wait()
     time.sleep(seconds)
     print(name, flush=True)
     if name == "first":
         threading.Thread(target=run, args=("third", 0.01)).start()
+    if name == "third":
+        last.set()
 threading.Thread(target=run, args=("first", 0.01)).start()
 threading.Thread(target=run, args=("daemon", 60), daemon=True).start()
-real = eventlet.patcher.original("threading")
 def run_really():
-    eventlet.sleep(0.05)
+    last.wait()
     print("real", flush=True)
 real.Thread(target=run_really).start()
 print("main", flush=True)
+go.set()
 """
     )
     assert done.stdout.split() == ["main", "first", "third", "real"]

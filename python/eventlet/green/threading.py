@@ -25,7 +25,8 @@ from eventlet.lock import Condition, Lock, RLock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
-#: What monkey patching puts into the standard module.
+#: What monkey patching puts into the standard module. The tables of threads are its own, and are
+#: listed for those who patch with another module's names.
 __patched__ = [
     "Condition",
     "Lock",
@@ -33,6 +34,8 @@ __patched__ = [
     "_CRLock",
     "_PyRLock",
     "_RLock",
+    "_active",
+    "_limbo",
     "_allocate_lock",
     "_shutdown",
     "currentThread",
@@ -81,8 +84,7 @@ def _rest() -> ModuleType:
         made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
         # At the end the interpreter asks the standard module only.
         _register_atexit(vars(made)["_shutdown"])
-        for name in __patched__:
-            setattr(made, name, globals()[name])
+        vars(made).update({name: globals()[name] for name in __patched__ if name in globals()})
         # Not the green thread that happens to be the first to ask.
         main = vars(made)["_main_thread"]
         main._ident = _original.main_thread().ident
