@@ -198,6 +198,28 @@ assert original("os").environ is __import__("os").environ
     )
 
 
+def test_original_threading_made_in_another_os_thread(run_python):
+    """That OS thread does not become the main one, and ends as others do."""
+    done = run_python(
+        """
+import threading
+from eventlet.patcher import original
+thread = threading.Thread(target=original, args=("threading",))
+thread.start()
+thread.join(20)
+assert not thread.is_alive()
+pristine = original("threading")
+assert pristine.current_thread() is pristine.main_thread()
+assert pristine.main_thread().ident == threading.main_thread().ident
+thread = pristine.Thread(target=int)
+thread.start()
+thread.join()
+print("fine")
+"""
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
 def test_original_threads_are_real_ones(run_python):
     run_python(
         """

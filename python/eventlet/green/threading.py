@@ -133,7 +133,7 @@ def excepthook(args: Any, /) -> None:
     _original_excepthook(args)
 
 
-_original_excepthook: Callable[[Any], None] = _original.__excepthook__
+_original_excepthook: Callable[[Any], object] = _original.__excepthook__
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
 _original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
 
