@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 __all__ = ["forget", "when_imported"]
 
@@ -38,7 +39,8 @@ def forget(name: str) -> None:
 class _Finder:
     """Finds the modules in question where the others find them.
 
-    It is no ``importlib.abc.MetaPathFinder``: that alone takes longer to import than all of us.
+    It is what ``importlib.abc.MetaPathFinder`` describes. To derive from that costs half as much as
+    all of monkey patching, for what it imports.
     """
 
     def __init__(self) -> None:
@@ -46,7 +48,7 @@ class _Finder:
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         """See ``importlib.abc.MetaPathFinder``."""
         action = self.actions.get(fullname)
         if action is None:
