@@ -32,6 +32,7 @@ __patched__ = [
     "Lock",
     "RLock",
     "_CRLock",
+    "_DummyThread",
     "_PyRLock",
     "_RLock",
     "_active",
@@ -44,6 +45,8 @@ __patched__ = [
     "local",
 ]
 
+current_thread = currentThread = _threads.current_thread
+_DummyThread = _threads.DummyThread
 _OSRLock: Any = type(_original.RLock())
 _CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
@@ -90,7 +93,19 @@ def _rest() -> ModuleType:
         main._ident = _original.main_thread().ident
         vars(made)["_active"] = {main._ident: main}
         _fork.watch(made)
+        _threads.home = vars(made)
     return made
+
+
+def __switch_patched__(on: bool) -> None:
+    """Have the threads of the copy, if there is one, found among those of the standard module."""
+    made = sys.modules.get("__patched_module_threading")
+    if on and made is not None:
+        _fork.share(made, _original)
+    if on:
+        _threads.home = vars(_original)
+    else:
+        _threads.home = _threads.Unmade() if made is None else vars(made)
 
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
@@ -113,18 +128,6 @@ def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
         if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
             lock.release()
             yield owner, name, RLock()
-
-
-def current_thread() -> Any:
-    """Return the thread that calls.
-
-    Any green thread has one, however it was started; but only those that are a ``Thread`` are
-    found by `enumerate`.
-    """
-    return _threads.current_thread(_fork.table(_rest()))
-
-
-currentThread = current_thread
 
 
 def excepthook(args: Any, /) -> None:
