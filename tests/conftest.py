@@ -6,6 +6,7 @@ somebody else's by the time it is used.
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import traceback
 
 import greenlet
 import pytest
+
+from support import daemons
 
 # Kept from before any test could put green ones in their place.
 _Timer = threading.Timer
@@ -106,6 +109,29 @@ def listener():
     yield sock
     with contextlib.suppress(OSError):
         sock.close()
+
+
+def _server(name):
+    """A fixture that gives what one needs to connect to a server of tests/support."""
+
+    @pytest.fixture(scope="session", name=f"{name}_server")
+    def server():
+        module = importlib.import_module(f"support.{name}")
+        with contextlib.ExitStack() as stack:
+            try:
+                address = stack.enter_context(module.server())
+            except daemons.Unavailable as reason:
+                pytest.skip(str(reason))
+            yield address
+
+    return server
+
+
+mariadb_server = _server("mariadb")
+memcached_server = _server("memcached")
+postgres_server = _server("postgres")
+rabbitmq_server = _server("rabbitmq")
+redis_server = _server("redis")
 
 
 @pytest.fixture

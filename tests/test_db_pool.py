@@ -10,7 +10,6 @@ import pytest
 
 import eventlet
 from eventlet import db_pool, tpool
-from support import postgres
 
 LONG = 20
 POOLS = [db_pool.TpooledConnectionPool, db_pool.RawConnectionPool]
@@ -356,14 +355,9 @@ def test_sqlite(tmp_path):
     pool.clear()
 
 
-@pytest.fixture(scope="module")
-def database():
-    psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-    try:
-        with postgres.server() as arguments:
-            yield psycopg2, arguments
-    except postgres.Unavailable as reason:
-        pytest.skip(str(reason))
+@pytest.fixture
+def database(postgres_server):
+    return pytest.importorskip("psycopg2", reason="psycopg2 is not installed"), postgres_server
 
 
 @pytest.mark.parametrize("kind", POOLS)

@@ -161,7 +161,8 @@ text = asyncio.run(main())
 assert text.startswith("TASKS:"), text
 assert "EVENTLOOP: <" in text and "main()" in text and "sleep()" in text, text
 assert "EVENTLOOP: None" in debug.format_asyncio_info()
-"""
+""",
+        env={"EVENTLET_HUB": ""},  # one that has no loop of its own
     )
     assert done.stderr == ""
 

@@ -204,6 +204,54 @@ works()
     )
 
 
+@pytest.mark.parametrize("where", ["main", "other"])
+def test_a_fork_beside_hubs_of_other_os_threads(program, where):
+    """The hub of the thread that forks goes on in the child, though the other threads end there."""
+    program(
+        f"""
+ready = threading.Barrier(4)
+leave = threading.Event()
+def run():
+    eventlet.sleep(0)
+    ready.wait()
+    leave.wait(LONG)
+    eventlet.sleep(0)
+threads = [threading.Thread(target=run) for _ in range(3)]
+for thread in threads:
+    thread.start()
+ready.wait()
+def fork():
+    hub = hubs.get_hub()
+    mine = eventlet.spawn(eventlet.sleep, 0.01)
+    child = os.fork()
+    if child == 0:
+        def check():
+            assert hubs.get_hub() is hub and hub.running
+            mine.wait()
+            works()
+        in_child(check)
+    mine.wait()
+    return child
+def run_fork():
+    results.append(eventlet.spawn(fork).wait())
+results = []
+if {where == "main"}:
+    run_fork()
+else:
+    thread = threading.Thread(target=run_fork)
+    thread.start()
+    threads.append(thread)
+    while not results:
+        eventlet.sleep(0.001)
+ended(results[0])
+leave.set()
+for thread in threads:
+    thread.join()
+works()
+"""
+    )
+
+
 def test_a_fork_in_a_thread_of_tpool(program):
     program(
         """

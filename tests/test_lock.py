@@ -272,18 +272,57 @@ def test_a_timeout_of_a_waiter(lock):
     assert lock.acquire(False) is True
 
 
-def test_the_hub_does_not_wait(lock, hub):
-    outcome = eventlet.Event()
+def test_the_hub_goes_on_while_it_waits(lock, hub):
+    order = []
 
     def callback():
-        try:
-            outcome.send((lock.acquire(False), lock.acquire()))
-        except RuntimeError as error:
-            outcome.send(str(error))
+        order.append((lock.acquire(False), lock.acquire(timeout=0.001), "callback"))
+        with lock:
+            order.append("callback has it")
+
+    def hold():
+        with lock:
+            hub.schedule_call_global(0, callback)
+            spawned.append(eventlet.spawn(order.append, "spawned"))
+            for _ in range(3):
+                eventlet.sleep(0.001)
+            order.append("holder")
+
+    def contend():
+        with lock:
+            order.append("contender")
+
+    spawned = []
+    holder = eventlet.spawn(hold)
+    contender = eventlet.spawn(contend)
+    holder.wait()
+    contender.wait()
+    # It comes first, as all others wait for it.
+    assert order == [
+        "spawned",
+        (False, False, "callback"),
+        "holder",
+        "callback has it",
+        "contender",
+    ]
+    assert lock.acquire(False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_hub_is_interrupted_while_it_waits(lock, hub, error):
+    def callback():
+        with lock:
+            raise AssertionError
+
+    def fail():
+        raise error
 
     with lock:
         hub.schedule_call_global(0, callback)
-        assert outcome.wait() == "do not call blocking functions from the mainloop"
+        hub.schedule_call_global(0.001, fail)
+        with pytest.raises(error):
+            eventlet.sleep(60)
+    assert lock.acquire(False)
 
 
 def test_os_threads_with_and_without_a_hub_exclude_each_other(lock):

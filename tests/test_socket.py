@@ -111,7 +111,8 @@ def drain(sock, size):
 def test_it_is_a_socket():
     with socket.socket() as sock:
         assert isinstance(sock, stdlib.socket)
-        assert type(sock) is GreenSocket is socket.SocketType
+        assert type(sock) is GreenSocket is socket.socket
+        assert isinstance(sock, socket.SocketType)
         assert sock.fd is sock
         assert sock._sock is sock
         assert weakref.ref(sock)() is sock

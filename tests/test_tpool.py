@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import copy
 import gc
+import io
 import threading
 import weakref
 
@@ -12,6 +13,7 @@ import pytest
 import eventlet
 from eventlet import queue, tpool
 from eventlet._os_threads import ThreadPool
+from eventlet.asyncio import spawn_for_awaitable
 
 LONG = 20
 
@@ -370,8 +372,12 @@ def test_primitives_connect_both_worlds():
 
 def test_proxy_in_a_with_statement_and_copied():
     lock = threading.Lock()
-    with tpool.Proxy(lock):
+    with tpool.Proxy(lock) as entered:
+        assert entered is True
         assert lock.locked()
+    with io.StringIO() as stream, tpool.Proxy(stream) as entered:
+        assert entered == stream
+        assert isinstance(entered, tpool.Proxy)
     proxy = tpool.Proxy([[1], [2]])
     shallow, deep = copy.copy(proxy), copy.deepcopy(proxy)
     assert shallow == deep == [[1], [2]]
@@ -573,4 +579,10 @@ def test_executor_for_asyncio(executor):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(executor, int, "7")
 
-    assert asyncio.run(main()) == 7
+    assert spawn_for_awaitable(main()).wait() == 7
+    # In a loop that has its OS thread for itself.
+    results = []
+    thread = threading.Thread(target=lambda: results.append(asyncio.run(main())))
+    thread.start()
+    thread.join()
+    assert results == [7]

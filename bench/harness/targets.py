@@ -70,9 +70,9 @@ TARGETS = [
     Target("parked", "bytes", 6 * 1024),
     Target("import", "ms", 40),
     Target("import", "modules", 100),
-    Target("timers", "insert_ns", 100),
-    Target("timers", "cancel_ns", 100),
-    Target("timer-memory", "mb", 40),
+    Target("timer-queue", "insert_ns", 100),
+    Target("timer-queue", "cancel_ns", 100),
+    Target("timer-queue", "mb", 40),
 ]
 FULL_CORE = 95.0
 """Per cent of a core from which the server, not the workload, is the limit."""

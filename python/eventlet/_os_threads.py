@@ -253,6 +253,7 @@ class ThreadPool:
     def _work(self, crew: _Crew, worker: Worker) -> None:
         worker.ident = ident = get_ident()
         self._idents.add(ident)
+        _workers[ident] = worker
         try:
             self._begin(worker)
             while (job := self._next(crew)) is not None:
@@ -265,6 +266,7 @@ class ThreadPool:
             self._forget(worker)
             self._idents.discard(ident)
             self._end()
+            _workers.pop(ident, None)
             worker.ended.send()
 
     def _next(self, crew: _Crew) -> _Job | None:
@@ -333,15 +335,27 @@ def _nothing() -> None:
     pass
 
 
+def current_worker() -> Worker | None:
+    """Return which thread of a pool this is, None if it is of none."""
+    return _workers.get(get_ident())
+
+
 def all_pools() -> list[ThreadPool]:
     """Return all pools there are."""
     return [pool for found in [*_pools] if (pool := found()) is not None]
 
 
 def _after_fork_in_child() -> None:
+    worker = current_worker()
+    _workers.clear()
+    if worker is not None:
+        _workers[get_ident()] = worker
     for pool in all_pools():
         pool._reset()
 
+
+#: The threads of all pools, by their identities.
+_workers: dict[int, Worker] = {}
 
 #: All pools there are.
 _pools: list[ref[ThreadPool]] = []

@@ -199,9 +199,11 @@ def format_greenthreads() -> str:
             state, frame = "running", sys._getframe(1)
         elif not thing:
             state = "not started"
+        elif thing is hub.greenlet:
+            state = "hub"
         elif frame is not None or id(thing) in parked:
             state = "waiting"
-        elif thing is hub.greenlet or id(thing) in hubs:
+        elif id(thing) in hubs:
             state = "hub"
         else:
             state = "in native code, or running in another OS thread"

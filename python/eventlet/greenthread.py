@@ -42,7 +42,8 @@ __all__ = [
 _numbers = itertools.count(1)
 
 
-class GreenThread(GreenThreadBase, _greenlet.greenlet):
+# In this order because greenlet looks for its own class at every step of a switch.
+class GreenThread(_greenlet.greenlet, GreenThreadBase):
     """A greenlet that keeps what came of its function; `spawn` returns these.
 
     It may carry any attributes, is hashable, may be referenced weakly, and is true while it runs.

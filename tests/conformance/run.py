@@ -36,6 +36,9 @@ BAD_OUTCOMES = ("failed", "error", "timeout", "crashed")
 OUTCOMES = ("passed", "skipped", *BAD_OUTCOMES)
 # A process that neither finishes nor trips its own watchdog is killed after this many seconds.
 PROCESS_LIMIT = 1800
+# The hub of a program that asks for none, and all that Linux has.
+DEFAULT_HUB = "default"
+HUBS = (DEFAULT_HUB, "poll", "selects", "asyncio")
 # Where the tests that need a database look for one.
 DATABASES = "EVENTLET_DB_TEST_AUTH"
 NO_DATABASES = {"MySQLdb": {"unix_socket": os.devnull}, "psycopg2": {"host": os.devnull}}
@@ -75,9 +78,19 @@ class Known:
             raise Unusable(f"expectations: {self.id}: a reason is needed")
 
     def applies(self, hub, python):
-        return (not self.hubs or (hub or "default") in self.hubs) and (
-            not self.pythons or python in self.pythons
-        )
+        return (not self.hubs or hub in self.hubs) and (not self.pythons or python in self.pythons)
+
+
+@dataclasses.dataclass
+class Setting:
+    """What the tests are run on."""
+
+    python: str
+    hub: str = DEFAULT_HUB
+    version: str = ""
+
+    def __str__(self):
+        return f"Python {self.version}, hub {self.hub}"
 
 
 class Expectations:
@@ -88,11 +101,11 @@ class Expectations:
         self.files = {entry["name"]: entry.get("tests") for entry in data.get("files", ())}
         self.entries = [Known(**entry) for entry in data.get("known", ())]
 
-    def known(self, hub, python):
+    def known(self, setting):
         """Return the entries that hold for this run, by test."""
         found = {}
         for entry in self.entries:
-            if entry.applies(hub, python):
+            if entry.applies(setting.hub, setting.version):
                 if entry.id in found:
                     raise Unusable(f"expectations: {entry.id} is listed twice")
                 found[entry.id] = entry
@@ -164,7 +177,7 @@ def environment(hub, tmp):
     if DATABASES in os.environ:
         env[DATABASES] = os.environ[DATABASES]
     env.update(EVENTLET_TESTS="1", TMPDIR=str(tmp), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    if hub:
+    if hub != DEFAULT_HUB:
         env["EVENTLET_HUB"] = hub
     return env
 
@@ -172,8 +185,9 @@ def environment(hub, tmp):
 class FileRun:
     """Runs one test file to its end, in as many processes as crashes and hangs make necessary."""
 
-    def __init__(self, options, root, name, ids):
+    def __init__(self, options, setting, root, name, ids):
         self.options = options
+        self.setting = setting
         self.root = root
         self.name = name
         self.ids = ids
@@ -194,12 +208,12 @@ class FileRun:
         with tempfile.TemporaryDirectory(prefix="t", dir=self.root.parent) as tmp:
             events = pathlib.Path(tmp, "events")
             events.touch()
-            env = environment(self.options.hub, pathlib.Path(tmp))
+            env = environment(self.setting.hub, pathlib.Path(tmp))
             env["CONFORMANCE_DONE"] = json.dumps(sorted(self.results))
             env["CONFORMANCE_EVENTS"] = str(events)
             env["CONFORMANCE_TIMEOUT"] = str(self.options.timeout)
             env["CONFORMANCE_ALLOW_FOREIGN"] = "1" if self.options.allow_foreign else ""
-            command = [self.options.python, "-m", "pytest", "-p", "conformance_plugin"]
+            command = [self.setting.python, "-m", "pytest", "-p", "conformance_plugin"]
             command += ["-p", "no:cacheprovider", "-o", "addopts=", "-c", os.devnull]
             command += [f"--rootdir={self.root}", "--color=no", "-v"]
             command += [f"tests/{each}" for each in self.ids or [self.name]]
@@ -352,40 +366,43 @@ class Verdict:
             print(f"known {known.outcome}: {known.id}: {known.reason}")
         for headline, _ in self.problems:
             print(f"UNEXPECTED {headline}")
+        print(self.counts())
+
+    def counts(self):
         skipped = sum(map(len, self.skipped.values()))
         skipped += sum(known.outcome == "skipped" for known in self.as_known)
         failures = sum(known.outcome != "skipped" for known in self.as_known)
-        print(
+        return (
             f"{self.passed} passed, {len(self.problems)} failed, {skipped} skipped"
             f" ({failures} known failures)"
         )
-        return 1 if self.problems else 0
 
 
 # ------------------------------------------------------------------------------------------------
 
 
-def probe(options, root):
-    """Check that the interpreter has the package under test; return its version as "3.X"."""
+def probe(options, setting, root):
+    """Check that the interpreter has the package; return which one, and set the version."""
     imports = "import eventlet" if options.allow_foreign else "import eventlet, eventlet._core"
     code = (
         f"import json, sys, pytest, greenlet; {imports}; print(json.dumps(["
         "'%d.%d' % sys.version_info[:2], eventlet.__version__, eventlet.__file__]))"
     )
     done = subprocess.run(
-        [options.python, "-c", code],
+        [setting.python, "-c", code],
         cwd=root,
-        env=environment(options.hub, root),
+        env=environment(setting.hub, root),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         raise Unusable(
-            f"{options.python} cannot import pytest and this package (eventlet with"
+            f"{setting.python} cannot import pytest and this package (eventlet with"
             f" eventlet._core): install them there first\n{done.stderr}"
         )
-    return json.loads(done.stdout.splitlines()[-1])
+    setting.version, version, location = json.loads(done.stdout.splitlines()[-1])
+    return f"eventlet {version} ({location})"
 
 
 def select(options, expected, root):
@@ -446,8 +463,23 @@ def parse_arguments():
     )
     add = parser.add_argument
     add("--all", action="store_true", help="run every test file, not only those in scope")
-    add("--hub", metavar="NAME", help="hub to run on: sets EVENTLET_HUB")
-    add("--python", default=sys.executable, metavar="PATH", help="interpreter (default: this one)")
+    add(
+        "--hub",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="hub to run on: sets EVENTLET_HUB (default: none is asked for); more than one may be"
+        " given, separated by commas",
+    )
+    add("--all-hubs", action="store_true", help=f"run on {', '.join(HUBS)}")
+    add(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="interpreter with the package and pytest in it (default: this one); more than one may"
+        " be given, separated by commas",
+    )
     add("--jobs", type=int, default=1, metavar="N", help="test files to run at once (default: 1)")
     add(
         "--timeout",
@@ -492,12 +524,26 @@ def list_expectations(expected):
     return 0
 
 
+def settings(options):
+    """Return what to run the tests on, one interpreter after the other."""
+    pythons = split(options.python) or [sys.executable]
+    hubs = HUBS if options.all_hubs else split(options.hub) or [DEFAULT_HUB]
+    pythons = [os.path.abspath(shutil.which(python) or python) for python in pythons]
+    return [Setting(python, hub) for python in pythons for hub in hubs]
+
+
+def split(values):
+    return [each for value in values for each in value.split(",") if each]
+
+
 def run_all(options, expected, work):
+    """Run the tests on everything that is asked for; return the exit status."""
     root = work / "root"
     root.mkdir()
-    python, version, location = probe(options, root)
+    chosen_settings = settings(options)
+    packages = [probe(options, setting, root) for setting in chosen_settings]
     try:
-        archive = options.archive or fetch(expected, options.cache, options.python)
+        archive = options.archive or fetch(expected, options.cache, chosen_settings[0].python)
     except Unavailable as error:
         print(f"conformance: SKIPPED, Eventlet's tests cannot be downloaded: {error}")
         return 1 if options.require else 0
@@ -505,27 +551,35 @@ def run_all(options, expected, work):
         raise Unusable(f"{archive} is not the pinned source distribution")
     extract_tests(archive, expected.version, root)
     shutil.copy(HERE / "plugin.py", root / "conformance_plugin.py")
-    print(
-        f"Eventlet {expected.version}'s tests on eventlet {version} ({location}),"
-        f" Python {python}, hub {options.hub or 'default'}",
-        flush=True,
-    )
-    verdict = Verdict(expected.files, expected.known(options.hub, python))
     chosen = select(options, expected, root)
-    runs = [FileRun(options, root, name, ids) for name, ids in chosen]
-    names = [name for name, _ in chosen]
-    with databases(names), concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+    verdicts = []
+    with databases([name for name, _ in chosen]):
+        for setting, package in zip(chosen_settings, packages, strict=True):
+            print(f"Eventlet {expected.version}'s tests on {package}, {setting}", flush=True)
+            verdicts.append(run_setting(options, expected, setting, chosen, root))
+    if len(verdicts) > 1:
+        print()
+        for setting, verdict in zip(chosen_settings, verdicts, strict=True):
+            print(f"{setting!s:30}{verdict.counts()}")
+    return 1 if any(verdict.problems for verdict in verdicts) else 0
+
+
+def run_setting(options, expected, setting, chosen, root):
+    """Run the chosen tests in one setting; return the verdict, which has been printed."""
+    verdict = Verdict(expected.files, expected.known(setting))
+    runs = [FileRun(options, setting, root, name, ids) for name, ids in chosen]
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         # One at a time, in this thread: an interrupt then ends the test process at once.
         each = map(FileRun.run, runs) if options.jobs == 1 else pool.map(FileRun.run, runs)
         for run in each:
             print(f"{run.name:36}{run.seconds:6.1f} s  {run.counts()}", flush=True)
             verdict.judge(run)
-    return verdict.print()
+    verdict.print()
+    return verdict
 
 
 def main():
     options = parse_arguments()
-    options.python = os.path.abspath(shutil.which(options.python) or options.python)
     # A short path: the tests make UNIX sockets below it.
     work = pathlib.Path(tempfile.mkdtemp(prefix="conf")).resolve()
     try:

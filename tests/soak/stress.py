@@ -431,6 +431,7 @@ class Stress:
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.seed = seed
+        self.pid = os.getpid()
         self.seconds: float = options.seconds
         self.forks: bool = options.forks and hasattr(os, "fork")
         self.over = False
@@ -461,6 +462,10 @@ class Stress:
 
     def fail(self, text: str) -> None:
         """Note that something is not as it should be."""
+        if os.getpid() != self.pid:
+            # The other green threads of an OS thread that forks go on in the child, without the
+            # other OS threads and with children that are not theirs.
+            return
         self.failures.append(text)
         print(f"FAILED {text}", flush=True)
         if len(self.failures) >= MOST_FAILURES:

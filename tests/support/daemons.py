@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import re
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -102,46 +100,24 @@ def running(
     """
     keeper = Path(__file__).with_name("keeper.py")
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", keeper, where, user or "", *command],
+        [sys.executable, "-I", "-S", keeper, where, user or "", ready, *command],
         cwd=where,
         env={**os.environ, **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         # Signals for the group of this process are not for it.
         start_new_session=True,
     )
-    output: list[str] = []
-    changed = threading.Condition()
-    ended = False
-
-    def read() -> None:
-        nonlocal ended
-        for line in process.stdout:
-            with changed:
-                output.append(line)
-                changed.notify_all()
-        with changed:
-            ended = True
-            changed.notify_all()
-
-    reader = threading.Thread(target=read, name=f"output of {command[0]}", daemon=True)
-    reader.start()
     try:
-        end = time.monotonic() + PATIENCE
-        seen = 0
-        with changed:
-            while not any(re.search(ready, line) for line in output[seen:]):
-                seen = len(output)
-                if ended:
-                    raise NotStarted(f"{command[0]}:\n{''.join(output)}")
-                if not changed.wait(end - time.monotonic()):
-                    raise TimeoutError(f"{command[0]} does not become ready:\n{''.join(output)}")
+        if not select.select([process.stdout], [], [], PATIENCE)[0]:
+            raise TimeoutError(f"{command[0]} is not ready after {PATIENCE} s")
+        line = process.stdout.readline()
+        if line != "ready\n":
+            raise NotStarted(f"{command[0]}:\n{line}{process.stdout.read()}")
         yield
     finally:
         process.stdin.close()
         process.wait()
-        reader.join()
         process.stdout.close()

@@ -10,21 +10,24 @@
 //! through a slot of the instance.
 
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_greenlet::{self as greenlet, Greenlet};
 use eventlet_reactor::TimerKey;
-use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PySystemExit, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
-use pyo3::{ffi, intern};
+use pyo3::{Borrowed, ffi, intern};
 
+use crate::call::call_pointers;
 use crate::cell::GilCell;
+use crate::hub::entry::{self, Arguments, Step, WaitingCall, guarded};
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
-use crate::hub::{self, Hub, Wake};
+use crate::hub::{self, Hub, ParkId, Wake};
 use crate::local;
 use crate::sync::waiters::{Waiter, Waiters};
 use crate::{clock, datastack};
@@ -37,57 +40,10 @@ struct Call {
 }
 
 impl Call {
-    /// Makes the call. Returns a new reference, or NULL with an exception set, as CPython does: anything
-    /// else would need room on the stack of every green thread that parks.
-    #[inline]
-    fn make(&self) -> *mut ffi::PyObject {
-        let kwargs = self.kwargs.as_ref();
-        let kwargs = kwargs.map_or(std::ptr::null_mut(), Py::as_ptr);
-        let end = ThreadEnd;
-        // Seen through, the function would be one that cannot be unwound: so `ffi` declares it.
-        let call = std::hint::black_box(ffi::PyObject_Call as Callee);
-        // SAFETY: the two types differ only in that a function of the new one may be unwound.
-        let call = unsafe { std::mem::transmute::<Callee, UnwindingCallee>(call) };
-        // SAFETY: the GIL is held, as only green threads make calls; the references are live for as long as
-        // `self` is, the arguments are a tuple and the keywords a dict or NULL.
-        let result = unsafe { call(self.function.as_ptr(), self.args.as_ptr(), kwargs) };
-        std::mem::forget(end);
-        result
-    }
-
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.args)?;
         visit.call(&self.kwargs)
-    }
-}
-
-type Callee = unsafe extern "C" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-type UnwindingCallee = unsafe extern "C-unwind" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
-
-/// Stops an OS thread whose stack is being unwound because the interpreter has ended.
-///
-/// Until Python 3.13, an OS thread that wants the GIL then is ended by `pthread_exit`. That unwinds the
-/// stack of the green thread that happens to run, and ends the process when it comes to a frame that
-/// catches panics; what lies below, moreover, is no stack that anybody has called from. The process is
-/// about to exit anyway, so the thread sleeps until it does, as it does from Python 3.14 on.
-struct ThreadEnd;
-
-impl Drop for ThreadEnd {
-    #[cold]
-    fn drop(&mut self) {
-        loop {
-            std::thread::sleep(std::time::Duration::from_secs(3600));
-        }
     }
 }
 
@@ -144,13 +100,36 @@ impl Outcome {
 /// What a green thread runs, and what came of it.
 #[pyclass(frozen, weakref, module = "eventlet._core")]
 pub struct Body {
+    /// Where CPython finds [`run`]; see [`set_up`](Body::set_up).
+    vectorcall: Run,
     hub: Py<Hub>,
     state: GilCell<State>,
 }
 
+/// A `vectorcallfunc`, but for one thing: it may be unwound.
+type Run = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    usize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+/// How a green thread begins.
+enum Begin {
+    /// With the call that its body was made for.
+    Own,
+    /// With one that it is told now.
+    Other,
+    /// Not at all.
+    Nothing,
+}
+
 #[derive(Default)]
 struct State {
+    /// The call to make. It stays here while it lasts.
     call: Option<Call>,
+    /// Whether that has begun.
+    begun: bool,
     /// The green thread does not begin if this greenlet is dead by then.
     guard: Option<Greenlet>,
     /// Its start, if that is still to come.
@@ -168,23 +147,26 @@ impl Body {
         let hub = hub::current(py)?;
         hub.get().counters.spawned.add();
         Ok(Self {
+            vectorcall: run,
             hub: hub.unbind(),
             state: GilCell::new(State::default()),
         })
     }
 
-    /// Runs in the new green thread.
-    ///
-    /// Its frame is at the bottom of the stack that is copied when the green thread parks, so it is small.
+    /// Makes the call that it was made for, or that `args` contain. This is for `GreenThread.main` and green
+    /// threads that are started by hand; the hub's begin with [`run`].
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let Some(call) = Self::begin(slf, args) else {
-            return Self::end_without_call(slf);
-        };
-        let result = call.make();
-        // The call's references end with it, so nothing but the outcome outlives it.
-        drop(call);
-        Self::end_call(slf, result)
+        match Self::begin(slf) {
+            Ok(Begin::Own) => {
+                // SAFETY: it has begun and is not over.
+                let result = unsafe { make_call(slf.as_ptr()) };
+                Self::end_own(slf, result)
+            }
+            Ok(Begin::Other) => Self::call(slf, args),
+            Ok(Begin::Nothing) => Ok(()),
+            Err(error) => Self::end(slf, Err(error)),
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -212,62 +194,50 @@ impl Body {
 }
 
 impl Body {
-    /// The call to make. None if there is none; the reason may be set as the current exception then.
-    #[inline(never)]
-    fn begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> Option<Call> {
-        Self::try_begin(slf, args).unwrap_or_else(|error| {
-            error.restore(slf.py());
-            None
-        })
-    }
-
-    /// The call to make, which `args` contain if the body was made without one; none if the green thread
-    /// has been killed already.
+    /// What the green thread that has just begun is to do.
     ///
     /// # Errors
     ///
-    /// `GreenletExit` if it is not to be made any more.
-    fn try_begin(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Option<Call>> {
+    /// `GreenletExit` if it is not to do anything any more.
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<Begin> {
         let py = slf.py();
         datastack::begin(py);
-        let (ended, call, guard) = slf.get().state.with(py, |s| {
+        let (begin, guard) = slf.get().state.with(py, |s| {
             s.timer = None;
-            (s.outcome.is_some(), s.call.take(), s.guard.take())
+            let begin = if s.outcome.is_some() {
+                // Killed, and a link that was called for that gave way before the greenlet was ended too.
+                Begin::Nothing
+            } else if s.call.is_some() && !std::mem::replace(&mut s.begun, true) {
+                Begin::Own
+            } else {
+                Begin::Other
+            };
+            (begin, s.guard.take())
         });
-        if ended {
-            return Ok(None);
+        if matches!(begin, Begin::Nothing) || !guard.is_some_and(|greenlet| greenlet.is_dead()) {
+            Ok(begin)
+        } else {
+            Err(PyErr::from_type(greenlet::greenlet_exit(py), ()))
         }
-        if guard.is_some_and(|greenlet| greenlet.is_dead()) {
-            return Err(PyErr::from_type(greenlet::greenlet_exit(py), ()));
-        }
-        if let Some(call) = call {
-            return Ok(Some(call));
-        }
-        let (function, args, kwargs) = args.extract()?;
-        Ok(Some(Call {
-            function,
-            args,
-            kwargs: Some(kwargs),
-        }))
     }
 
-    /// Deals with what came of the call: a reference, which it takes over, or NULL with an exception set.
-    #[inline(never)]
-    fn end_call(slf: &Bound<'_, Self>, result: *mut ffi::PyObject) -> PyResult<()> {
+    /// Makes the call that `args` contain.
+    fn call(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let result = args.extract().and_then(|call| {
+            let (function, args, kwargs): (Bound<'_, PyAny>, Bound<'_, PyTuple>, _) = call;
+            Ok(function.call(args, Some(&kwargs))?.unbind())
+        });
+        Self::end(slf, result)
+    }
+
+    /// Deals with what came of its own call: a reference, which it takes over, or NULL with an exception set.
+    fn end_own(slf: &Bound<'_, Self>, result: *mut ffi::PyObject) -> PyResult<()> {
+        let py = slf.py();
         // SAFETY: the pointer is a new reference or NULL with an exception set, and is not used again.
-        let result = unsafe { Bound::from_owned_ptr_or_err(slf.py(), result) };
+        let result = unsafe { Bound::from_owned_ptr_or_err(py, result) };
+        // The call's references end with it, so nothing but the outcome outlives it.
+        drop(slf.get().state.with(py, |s| s.call.take()));
         Self::end(slf, result.map(Bound::unbind))
-    }
-
-    /// Deals with what `begin` has left behind.
-    #[cold]
-    #[inline(never)]
-    fn end_without_call(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match PyErr::take(slf.py()) {
-            Some(error) => Self::end(slf, Err(error)),
-            // Killed, and a link that was called for that gave way before the greenlet was ended too.
-            None => Ok(()),
-        }
     }
 
     /// Keeps the outcome and reports what nobody has caught.
@@ -294,13 +264,31 @@ impl Body {
             guard,
             ..State::default()
         };
-        Py::new(
-            hub.py(),
-            Self {
-                hub: hub.clone().unbind(),
-                state: GilCell::new(state),
-            },
-        )
+        let body = Self {
+            vectorcall: run,
+            hub: hub.clone().unbind(),
+            state: GilCell::new(state),
+        };
+        let body = Py::new(hub.py(), body)?;
+        Self::set_up(&body);
+        Ok(body)
+    }
+
+    /// Tells CPython, once, where in a body it finds the function to call.
+    #[inline]
+    fn set_up(body: &Py<Self>) {
+        static DONE: AtomicBool = AtomicBool::new(false);
+        if !DONE.swap(true, Ordering::Relaxed) {
+            let field = &raw const body.get().vectorcall;
+            let offset = field as isize - body.as_ptr() as isize;
+            // SAFETY: the GIL is held, the class is ours and has no subclasses. All its instances have the
+            // field, which is never NULL or changed, at this offset.
+            unsafe {
+                let class = ffi::Py_TYPE(body.as_ptr());
+                (*class).tp_vectorcall_offset = offset;
+                (*class).tp_flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
+            }
+        }
     }
 
     /// Keeps the outcome, wakes the waiters and calls the links.
@@ -353,35 +341,148 @@ impl Body {
         }
         Self::finish(slf, green_thread, Err(error))
     }
+}
 
-    /// Waits for the outcome.
-    fn join(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        let hub = hub::current(py)?;
-        loop {
-            let outcome = this.state.with(py, |s| {
-                s.outcome.as_ref().map(|outcome| outcome.clone_ref(py))
-            });
-            if let Some(outcome) = outcome {
-                return outcome.deliver(py);
+/// What greenlet calls in a new green thread: its frame is at the bottom of the stack that is copied whenever
+/// the green thread parks, so there is next to nothing in it.
+///
+/// Nothing here panics but what is called, and that comes no farther than there. The function can be unwound
+/// all the same, or that would not end where [`call_pointers`] ends it.
+unsafe extern "C-unwind" fn run(
+    body: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this for bodies only, with the GIL held and the arguments of a vectorcall.
+    let begun = unsafe { run_begin(body, args, count, names) };
+    if !begun.own {
+        return begun.result;
+    }
+    // SAFETY: as above; the call has begun, and its result is given on.
+    unsafe { run_end(body, make_call(body)) }
+}
+
+/// What [`run`] does next: make the body's own call, or return.
+#[repr(C)]
+struct Begun {
+    own: bool,
+    result: *mut ffi::PyObject,
+}
+
+impl Begun {
+    fn over(result: *mut ffi::PyObject) -> Self {
+        Self { own: false, result }
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn run_begin(
+    body: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
+) -> Begun {
+    let raise = Begun::over(std::ptr::null_mut());
+    guarded(raise, |py| {
+        // SAFETY: the caller passes a body, which is alive during the call.
+        let slf = unsafe { Bound::from_borrowed_ptr(py, body).cast_into_unchecked::<Body>() };
+        // SAFETY: this takes the number out of `count`, where a flag may be, too.
+        let count = unsafe { ffi::PyVectorcall_NARGS(count) };
+        if count > 0 || !names.is_null() {
+            // SAFETY: the arguments are those of the call.
+            let result = unsafe { call_with(&slf, args, count, names) };
+            return Begun::over(returned(py, result));
+        }
+        let result = match Body::begin(&slf) {
+            Ok(Begin::Own) => {
+                return Begun {
+                    own: true,
+                    result: std::ptr::null_mut(),
+                };
             }
-            let greenlet = Hub::waiting_greenlet(&hub)?;
-            let parking = hub.get().park(py, &greenlet, None);
-            let id = parking.id;
-            let waiter = Waiter {
-                hub: hub.clone().unbind(),
-                id,
-            };
-            this.state.with(py, |s| s.waiters.push(waiter));
-            let result = Hub::wait(&hub, &greenlet, parking);
-            if !matches!(result, Ok((Wake::Ready, _))) {
-                let left = this.state.with(py, |s| s.waiters.remove(&hub, id));
-                drop(left);
-            }
-            result?;
+            Ok(Begin::Other) => Body::call(&slf, &PyTuple::empty(py)),
+            Ok(Begin::Nothing) => Ok(()),
+            Err(error) => Body::end(&slf, Err(error)),
+        };
+        Begun::over(returned(py, result))
+    })
+}
+
+/// As `__call__`.
+///
+/// # Safety
+///
+/// The arguments are those of a vectorcall.
+#[cold]
+#[inline(never)]
+unsafe fn call_with(
+    body: &Bound<'_, Body>,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<()> {
+    let py = body.py();
+    if !names.is_null() {
+        return Err(PyTypeError::new_err("no keyword arguments are taken"));
+    }
+    // SAFETY: so many arguments were passed, which are alive during the call.
+    let args =
+        (0..count as usize).map(|index| unsafe { Bound::from_borrowed_ptr(py, *args.add(index)) });
+    Body::__call__(body, &PyTuple::new(py, args.collect::<Vec<_>>())?)
+}
+
+#[inline(never)]
+unsafe extern "C" fn run_end(
+    body: *mut ffi::PyObject,
+    result: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(std::ptr::null_mut(), |py| {
+        // SAFETY: the caller passes a body, which is alive during the call.
+        let slf = unsafe { Bound::from_borrowed_ptr(py, body).cast_into_unchecked::<Body>() };
+        returned(py, Body::end_own(&slf, result))
+    })
+}
+
+/// What a native function returns to CPython.
+fn returned(py: Python<'_>, result: PyResult<()>) -> *mut ffi::PyObject {
+    match result {
+        Ok(()) => py.None().into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
         }
     }
+}
+
+/// Makes the call of a body. Returns a new reference, or NULL with an exception set, as CPython does: anything
+/// else would need room on the stack of every green thread that parks.
+///
+/// # Safety
+///
+/// `body` is one whose call has begun, in the running green thread: it is not taken out before it is over.
+#[expect(
+    clippy::inline_always,
+    reason = "a frame of its own is what it is to save"
+)]
+#[inline(always)]
+unsafe fn make_call(body: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller passes a body, and the GIL is held, as only green threads make calls.
+    let body =
+        unsafe { Borrowed::from_ptr(Python::assume_attached(), body).cast_unchecked::<Body>() };
+    let parts = body.get().state.peek(|s| {
+        s.call.as_ref().map(|call| {
+            let kwargs = call.kwargs.as_ref();
+            let kwargs = kwargs.map_or(std::ptr::null_mut(), Py::as_ptr);
+            (call.function.as_ptr(), call.args.as_ptr(), kwargs)
+        })
+    });
+    let Some(Some((function, args, kwargs))) = parts else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: the GIL is held; the references stay in the body until the call is over, the arguments are a tuple
+    // and the keywords a dict or NULL.
+    unsafe { call_pointers(function, args, kwargs) }
 }
 
 fn call_link(green_thread: &Bound<'_, PyAny>, link: &Call) -> PyResult<()> {
@@ -425,11 +526,6 @@ pub struct GreenThreadBase;
 
 #[pymethods]
 impl GreenThreadBase {
-    /// Waits until the green thread has ended; returns its result or raises its exception.
-    fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Body::join(&body_of(slf.as_any())?)
-    }
-
     /// Raises an exception in the green thread (GreenletExit unless given) and lets it handle that.
     #[pyo3(signature = (*throw_args))]
     fn kill(slf: &Bound<'_, Self>, throw_args: &Bound<'_, PyTuple>) -> PyResult<()> {
@@ -502,6 +598,74 @@ impl GreenThreadBase {
             }
         }
         Ok(false)
+    }
+}
+
+/// `GreenThread.wait()`.
+struct Join {
+    body: Py<Body>,
+    hub: Py<Hub>,
+    id: ParkId,
+}
+
+impl Join {
+    /// Joins those who wait for the outcome, unless there is one.
+    fn enter(body: Bound<'_, Body>, hub: Bound<'_, Hub>) -> PyResult<Step<Self>> {
+        let py = body.py();
+        let outcome = body.get().state.with(py, |s| {
+            s.outcome.as_ref().map(|outcome| outcome.clone_ref(py))
+        });
+        if let Some(outcome) = outcome {
+            return outcome.deliver(py).map(Step::Done);
+        }
+        let greenlet = Hub::waiting_greenlet(&hub)?;
+        let id = hub.get().park(py, &greenlet, None).id;
+        let waiter = Waiter {
+            hub: hub.clone().unbind(),
+            id,
+        };
+        body.get().state.with(py, |s| s.waiters.push(waiter));
+        let wait = Self {
+            body: body.unbind(),
+            hub: hub.unbind(),
+            id,
+        };
+        Ok(Step::Wait(wait, greenlet))
+    }
+}
+
+impl WaitingCall for Join {
+    const NAME: &CStr = c"wait";
+
+    const DOC: &CStr = c"wait($self)
+--
+
+Waits until the green thread has ended; returns its result or raises its exception.";
+
+    fn begin(py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<Step<Self>> {
+        let [] = arguments.optional([])?;
+        // SAFETY: any object will do.
+        let body = body_of(&unsafe { arguments.receiver::<PyAny>() })?;
+        Self::enter(body, hub::current(py)?)
+    }
+
+    fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    fn resume(self, py: Python<'_>, switched: PyResult<Bound<'_, PyAny>>) -> PyResult<Step<Self>> {
+        let hub = self.hub.into_bound(py);
+        let body = self.body.into_bound(py);
+        let wake = hub.get().unpark(py, self.id);
+        if wake != Wake::Ready || switched.is_err() {
+            let left = body
+                .get()
+                .state
+                .with(py, |s| s.waiters.remove(&hub, self.id));
+            drop(left);
+        }
+        switched?;
+        Self::enter(body, hub)
     }
 }
 
@@ -827,6 +991,7 @@ pub fn cancel(g: &Bound<'_, PyAny>, throw_args: &Bound<'_, PyTuple>) -> PyResult
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Body>()?;
     module.add_class::<GreenThreadBase>()?;
+    entry::add_method::<Join>(&module.py().get_type::<GreenThreadBase>())?;
     module.add_function(wrap_pyfunction!(set_spawn_stacks, module)?)?;
     module.add_function(wrap_pyfunction!(spawn, module)?)?;
     module.add_function(wrap_pyfunction!(spawn_n, module)?)?;

@@ -17,6 +17,7 @@
 //! Start reading at [`hub`].
 
 mod arena;
+mod call;
 mod cell;
 mod clock;
 mod datastack;

@@ -292,6 +292,12 @@ impl Greenlet {
         self.parent(py).is_some_and(|parent| parent.is(other))
     }
 
+    /// As [`parent_is`](Self::parent_is).
+    #[inline]
+    pub fn parent_is_ref(&self, py: Python<'_>, other: GreenletRef) -> bool {
+        self.parent(py).is_some_and(|parent| other.is(&parent))
+    }
+
     /// Makes `parent` the greenlet that continues when this one ends.
     ///
     /// # Errors
@@ -311,6 +317,12 @@ impl Greenlet {
     #[inline]
     pub fn is(&self, other: &Self) -> bool {
         self.0.as_ptr() == other.0.as_ptr()
+    }
+
+    /// The greenlet without a reference to it.
+    #[inline]
+    pub fn borrow(&self) -> GreenletRef {
+        GreenletRef(self.0.as_ptr())
     }
 
     /// Identity with any object.
@@ -394,6 +406,45 @@ impl Greenlet {
     /// Gives up the handle for the Python object.
     pub fn into_object(self) -> Py<PyAny> {
         self.0
+    }
+}
+
+/// A greenlet that something else keeps alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct GreenletRef(*mut ffi::PyObject);
+
+impl GreenletRef {
+    /// Nobody: not a greenlet at all.
+    pub const NONE: Self = Self(std::ptr::null_mut());
+
+    /// Whether this is nobody.
+    #[inline]
+    pub fn is_none(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// Whether this is `greenlet`.
+    #[inline]
+    pub fn is(self, greenlet: &Greenlet) -> bool {
+        self.0 == greenlet.0.as_ptr()
+    }
+
+    /// Resumes this greenlet as [`Greenlet::switch`] does. Returns a new reference, or NULL with an exception
+    /// set, as CPython does: to wrap it takes room on the stack, which is copied at each switch.
+    ///
+    /// # Safety
+    ///
+    /// The GIL is held, [`init`] has succeeded, and the greenlet is alive until it has been resumed: greenlet
+    /// runs no Python code before that.
+    #[inline]
+    pub unsafe fn switch(self) -> *mut ffi::PyObject {
+        // SAFETY: `init` has stored the table. The rest is what the caller promises, and as in
+        // `Greenlet::switch`.
+        unsafe {
+            let table = &*TABLE.get().unwrap_unchecked().0;
+            (table.switch)(self.0, std::ptr::null_mut(), std::ptr::null_mut())
+        }
     }
 }
 

@@ -1,7 +1,4 @@
-"""The module ``socket`` with green sockets, and with the functions of libc to look up names.
-
-For those who look up names themselves, and only have libc read numeric addresses.
-"""
+"""`eventlet.green.socket` whose lookups are the standard library's, which block."""
 
 from __future__ import annotations
 
@@ -17,8 +14,9 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-__all__ = [*_green.__all__]
-__patched__ = ["fromfd", "socket", "socketpair", "timeout"]
+__all__ = _green.__all__
+
+__patched__ = ["socket", "timeout"]
 
 getaddrinfo = _dns._getaddrinfo
 gethostbyaddr = _dns._gethostbyaddr

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket as _original
+import sys
+from os import get_blocking as _get_blocking
 from typing import TYPE_CHECKING, Any
 
+from eventlet._core import set_fd_owner as _set_fd_owner
 from eventlet.green import _dns
+from eventlet.greenio import early
 from eventlet.greenio.base import _GLOBAL_DEFAULT_TIMEOUT, GreenSocket
 
 # Everything that the running Python has, whichever version it is; what is green comes afterwards.
@@ -20,10 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
-#: What monkey patching puts into the standard module.
+#: What monkey patching puts into the standard module. Its other functions are made of these.
 __patched__ = [
-    "SocketType",
-    "create_connection",
     "fromfd",
     "getaddrinfo",
     "gethostbyaddr",
@@ -31,12 +33,31 @@ __patched__ = [
     "gethostbyname_ex",
     "getnameinfo",
     "socket",
-    "socketpair",
     "timeout",
 ]
 
 timeout = TimeoutError
-socket = SocketType = GreenSocket
+socket = GreenSocket
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what monkey patching replaces in classes: triples of class, name and value."""
+    _register_for_pickling()
+    return early.replacements()
+
+
+def _register_for_pickling() -> None:
+    """Let ``multiprocessing`` hand green sockets to other processes, as it does with others.
+
+    It registers the class that is ``socket.socket`` when it is imported.
+    """
+    reduction: Any = sys.modules.get("multiprocessing.reduction")
+    if reduction is not None and hasattr(reduction, "_reduce_socket"):
+        reduction.register(GreenSocket, reduction._reduce_socket)
+
+
+_register_for_pickling()
+
 
 getaddrinfo = _dns.getaddrinfo
 gethostbyaddr = _dns.gethostbyaddr
@@ -46,8 +67,13 @@ getnameinfo = _dns.getnameinfo
 
 
 def fromfd(fd: int, family: int, type: int, proto: int = 0) -> GreenSocket:
-    """Make a socket of a duplicate of a descriptor; the original is left alone."""
-    return GreenSocket(family, type, proto, _original.dup(fd))
+    """Make a socket of a duplicate of a descriptor."""
+    blocking = _get_blocking(fd)
+    made = GreenSocket(family, type, proto, _original.dup(fd))
+    if blocking:
+        # Both are non-blocking now. Whoever uses the original by its number expects it to wait.
+        _set_fd_owner(fd, id(made))
+    return made
 
 
 _original_socketpair = _original.socketpair

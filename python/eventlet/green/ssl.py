@@ -2,6 +2,11 @@
 
 The classes derive from the standard ones, and everything that TLS is about is the standard
 library's doing. What is ours is what happens when an operation would have to wait.
+
+Monkey patching leaves the names ``ssl.SSLContext`` and ``ssl.SSLSocket`` as they are, and changes
+the classes: the sockets that contexts make are green, whenever and by whatever name the context was
+made. So ``isinstance`` holds for what was made before and after, and the standard setters, which
+look up their own class by name, find it.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from typing import Any
 
 from eventlet._core import TlsMethods, retry_ssl
 from eventlet.greenio.base import GreenSocket, _adopt
+from eventlet.greenio.early import waiting
 
 # Everything that the running Python has, whichever version it is; what is green comes afterwards.
 globals().update(
@@ -20,18 +26,14 @@ globals().update(
 )
 
 #: What monkey patching puts into the standard module.
-__patched__ = [
-    "SSLContext",
-    "SSLSocket",
-    "_create_default_https_context",
-    "create_default_context",
-    "wrap_socket",
-]
+__patched__ = ["wrap_socket"]
 
 timeout_exc = TimeoutError
 
 _OriginalSocket = _original.SSLSocket
 _OriginalContext = _original.SSLContext
+_original_create: Any = _OriginalSocket.__dict__["_create"].__func__
+_original_unwrap: Any = _OriginalSocket.unwrap
 
 
 class _Made(GreenSocket):
@@ -63,9 +65,7 @@ class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
 
     # What the standard library keeps in these sockets.
     _check_connected: Any
-    _checkClosed: Any
     _connected: bool
-    _create: Any
     _sslobj: Any
     do_handshake_on_connect: bool
     suppress_ragged_eofs: bool
@@ -83,6 +83,28 @@ class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    @classmethod
+    def _create(
+        cls, sock: Any, *args: Any, do_handshake_on_connect: bool = True, **kwargs: Any
+    ) -> Any:
+        # The handshake is done here, so that one that is interrupted, by a `Timeout` or a kill,
+        # leaves no descriptor behind.
+        made: GreenSSLSocket = _original_create(
+            cls, sock, *args, do_handshake_on_connect=False, **kwargs
+        )
+        made.do_handshake_on_connect = do_handshake_on_connect
+        if made._connected and do_handshake_on_connect:
+            try:
+                if made.gettimeout() == 0:
+                    raise ValueError(
+                        "do_handshake_on_connect should not be specified for non-blocking sockets"
+                    )
+                made.do_handshake()
+            except BaseException:
+                made.close()
+                raise
+        return made
 
     def accept(self) -> tuple[GreenSSLSocket, Any]:
         """Wait for a connection; return it, as a server-side TLS socket, and the peer's address."""
@@ -123,7 +145,7 @@ class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
     def unwrap(self) -> Any:
         """Say goodbye and wait for the peer's answer; return the socket, which is plain then."""
         self._shake_hands()
-        return retry_ssl(self, super().unwrap)
+        return retry_ssl(self, _original_unwrap, self)
 
     def verify_client_post_handshake(self) -> None:
         """Ask a TLS 1.3 client for its certificate."""
@@ -161,6 +183,30 @@ class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
 
 
 SSLSocket = GreenSSLSocket
+
+
+def _green_handshake(self: Any, block: bool = False) -> None:
+    """Do the TLS handshake."""
+    if block and self.gettimeout() == 0:
+        _original_handshake(self, block)
+    else:
+        _waiting_handshake(self)
+
+
+_original_handshake: Any = _OriginalSocket.do_handshake
+_waiting_handshake = waiting(_original_handshake, write=False)
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what monkey patching replaces in classes: triples of class, name and value."""
+    return [
+        (_OriginalContext, "sslsocket_class", GreenSSLSocket),
+        (_OriginalSocket, "do_handshake", _green_handshake),
+        (_OriginalSocket, "read", waiting(_OriginalSocket.read, write=False)),
+        (_OriginalSocket, "send", waiting(_OriginalSocket.send, write=True)),
+        (_OriginalSocket, "unwrap", waiting(_OriginalSocket.unwrap, write=False)),
+        (_OriginalSocket, "write", waiting(_OriginalSocket.write, write=True)),
+    ]
 
 
 def _settable(name: str) -> Any:

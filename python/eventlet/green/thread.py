@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import _thread as _original
-import itertools
-import sys
+import sys as _sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent
 
-from eventlet._core import Lock, spawn_n
+from eventlet import _existing_locks, _os_threads
+from eventlet._core import get_ident as _get_ident
+from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
+from eventlet.event import Event as _Event
+from eventlet.green._tracing import traced as _traced
+from eventlet.lock import Lock
+from eventlet.lock import RLock as _RLock
 
 globals().update(
     {name: value for name, value in vars(_original).items() if not name.startswith("__")}
@@ -22,11 +27,24 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
+def __switch_patched__(on: bool) -> None:
+    """Make what there is already green, or undo it."""
+    # Locks become green with their types.
+    _existing_locks.patch(on)
+    if getcurrent().parent is not None:
+        # This may be a module that is being imported: with the numbers, those who import change.
+        old, new = (_os_ident(), _get_ident()) if on else (_get_ident(), _os_ident())
+        for found in [*getattr(_importing, "_module_locks", {}).values()]:
+            lock = found()
+            if lock is not None and lock.owner == old:
+                lock.owner = new
+
+
 #: What monkey patching puts into the standard module.
 __patched__ = [
     "LockType",
+    "RLock",
     "_count",
-    "_get_main_thread_ident",
     "_local",
     "allocate",
     "allocate_lock",
@@ -38,26 +56,13 @@ __patched__ = [
 ]
 
 error = RuntimeError
+get_ident = _get_ident
 LockType = Lock
+RLock = _RLock
 
-_real_ident = _original.get_ident
-_main_ident = _real_ident()
-_numbers = itertools.count(1)
-
-
-def get_ident(green: greenlet | None = None) -> int:
-    """Return a number that no other thread has or will have, green or not.
-
-    :param green: a greenlet, if not the current one.
-    """
-    if green is None:
-        green = getcurrent()
-        if green.parent is None:
-            return _real_ident()
-    own: dict[str, Any] = green.__dict__
-    if "_ident" not in own:
-        own["_ident"] = next(_numbers)
-    return own["_ident"]  # type: ignore[no-any-return]
+_importing: Any = _sys.modules["importlib._bootstrap"]
+_os_ident: Callable[[], int] = _os_threads.get_ident
+_main_ident: int = vars(_original).get("_get_main_thread_ident", _os_ident)()
 
 
 def allocate_lock() -> Lock:
@@ -68,38 +73,72 @@ def allocate_lock() -> Lock:
 allocate = allocate_lock
 
 
+class _Running:
+    """A green thread that was started here and has not ended."""
+
+    __slots__ = ("interrupt", "os_thread", "sentinels")
+
+    def __init__(self) -> None:
+        #: A KeyboardInterrupt that was raised in it, and is the main thread's.
+        self.interrupt: BaseException | None = None
+        #: The OS thread it runs in.
+        self.os_thread = _os_ident()
+        #: Locks that are released when it ends.
+        self.sentinels: list[Lock] = []
+
+
+#: The green threads that were started here and have not ended, by their numbers.
+_running: dict[int, _Running] = {}
+
+
 def start_new_thread(
     function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /
 ) -> int:
     """Run a function in a new green thread; return the green thread's number."""
     if not callable(function):
         raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
     return get_ident(spawn_n(_run, function, args, kwargs or {}))
 
 
 start_new = start_new_thread
 
-#: How many green threads were started here and have not ended.
-_running: dict[int, list[Lock]] = {}
-
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Be a green thread."""
     ident = get_ident()
-    sentinels: list[Lock] = []
-    _running[ident] = sentinels
+    running = _running[ident] = _Running()
     try:
-        function(*args, **kwargs)
+        if _is_traced(function):
+            with _traced():
+                function(*args, **kwargs)
+        else:
+            function(*args, **kwargs)
     except (SystemExit, GreenletExit):
         pass
     finally:
-        del _running[ident]
-        for lock in sentinels:
+        _running.pop(ident, None)
+        for lock in running.sentinels:
             lock.release()
+    if running.interrupt is not None:
+        raise running.interrupt
+
+
+def _is_traced(function: Callable[..., object]) -> bool:
+    """Return whether a function of ``threading`` is about to set a trace or profile function."""
+    names = getattr(getattr(function, "__func__", None), "__globals__", {})
+    return bool(names.get("_trace_hook") or names.get("_profile_hook"))
 
 
 def exit() -> None:
     """End the thread, quietly."""
-    raise SystemExit if get_ident() in _running else GreenletExit
+    if getcurrent().parent is None or get_ident() in _running:
+        raise SystemExit
+    # In a green thread that `spawn` has started, that would end the program.
+    raise GreenletExit
 
 
 exit_thread = exit
@@ -109,22 +148,32 @@ def _count() -> int:
     return len(_running)
 
 
-if hasattr(_original, "_get_main_thread_ident"):
-
-    def _get_main_thread_ident() -> int:
-        return _main_ident
-
-
 if hasattr(_original, "_set_sentinel"):
     __patched__.append("_set_sentinel")
 
     def _set_sentinel() -> Lock:
         """Return a lock that is released when the green thread ends."""
         lock = Lock()
-        sentinels = _running.get(get_ident())
-        if sentinels is not None:
-            sentinels.append(lock)
+        running = _running.get(get_ident())
+        if running is not None:
+            running.sentinels.append(lock)
         return lock
+
+
+if hasattr(_original, "_get_main_thread_ident"):
+    __patched__.append("_get_main_thread_ident")
+
+    def _get_main_thread_ident() -> int:
+        return _main_ident
+
+
+def _forget_others(os_thread: int) -> None:
+    """In a forked child: forget the green threads of the OS threads that are gone."""
+    global _main_ident
+    _main_ident = os_thread
+    for ident, running in [*_running.items()]:
+        if running.os_thread != os_thread:
+            del _running[ident]
 
 
 if hasattr(_original, "_ThreadHandle"):
@@ -135,64 +184,77 @@ if hasattr(_original, "_ThreadHandle"):
         "lock",
         "start_joinable_thread",
     ]
-    from eventlet.event import Event as _Event
-
     lock = Lock
 
     class _ThreadHandle:
         """A thread, to be waited for."""
 
         def __init__(self) -> None:
+            #: Its number; 0 until it is started.
+            self.ident = 0
             self._ended = _Event()
-            self._ident = 0
-            self._daemon = True
 
-        @property
-        def ident(self) -> int:
-            return self._ident
+        def __repr__(self) -> str:
+            return f"<_ThreadHandle object: ident={self.ident}>"
 
         def is_done(self) -> bool:
             return self._ended.ready()
 
         def join(self, timeout: float | None = None) -> None:
-            if self._ident == get_ident():
-                raise RuntimeError("Cannot join current thread")
-            if timeout is not None and timeout < 0:
-                timeout = None
-            self._ended.wait(timeout)
+            """Wait for its end, for so many seconds at most; less than zero is for ever."""
+            if not self._ended.ready():
+                if not self.ident:
+                    raise RuntimeError("thread not started")
+                if self.ident == get_ident():
+                    raise RuntimeError("Cannot join current thread")
+                self._ended.wait(None if timeout is not None and timeout < 0 else timeout)
 
         def _set_done(self) -> None:
+            _joined_at_exit.discard(self)
             if not self._ended.ready():
                 self._ended.send()
 
+    #: The threads that the interpreter waits for before it ends.
+    _joined_at_exit: set[_ThreadHandle] = set()
+
     def _make_thread_handle(ident: int) -> _ThreadHandle:
         handle = _ThreadHandle()
-        handle._ident = ident
+        handle.ident = ident
         return handle
-
-    _joined_at_exit: set[_ThreadHandle] = set()
-    _real_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
 
     def start_joinable_thread(
         function: Callable[[], object],
-        handle: _ThreadHandle | None = None,
+        handle: Any = None,
         daemon: bool = True,
     ) -> _ThreadHandle:
-        if handle is None:
-            handle = _ThreadHandle()
-        handle._ident = get_ident(spawn_n(_run_joinable, function, handle))
+        """Run a function in a new green thread; return what it can be waited for with."""
+        if not callable(function):
+            raise TypeError("thread function must be callable")
+        if not isinstance(handle, _ThreadHandle):
+            # None, or one of the standard library's: then the thread was made before patching.
+            made = _ThreadHandle()
+            thread: Any = getattr(function, "__self__", None)
+            if handle is not None and getattr(thread, "_handle", None) is handle:
+                thread._handle = made
+            handle = made
+        assert isinstance(handle, _ThreadHandle)
+        if handle.ident:
+            raise RuntimeError("thread already started")
         if not daemon:
             _joined_at_exit.add(handle)
+        handle.ident = get_ident(spawn_n(_run_joinable, function, handle))
         return handle
 
     def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:
         try:
             _run(function, (), {})
         finally:
-            _joined_at_exit.discard(handle)
             handle._set_done()
 
+    _os_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
+
     def _shutdown() -> None:
+        """Wait for all threads that the interpreter waits for."""
         while _joined_at_exit:
             next(iter(_joined_at_exit)).join()
-        _real_shutdown()
+        _os_shutdown()

@@ -6,23 +6,43 @@ functions; until then, those of a copy that imports green modules.
 
 from __future__ import annotations
 
+import sys
 import threading as _original
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
+
 from eventlet import patcher as _patcher
+from eventlet._core import get_ident
 from eventlet.corolocal import local
+from eventlet.green import _fork, _threads
 from eventlet.green import thread as _thread
 from eventlet.green import time as _time
-from eventlet.green.thread import allocate_lock, get_ident
-from eventlet.lock import Lock
+from eventlet.green.thread import allocate_lock
+from eventlet.lock import Condition, Lock, RLock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module.
-__patched__ = ["Lock", "_CRLock", "_allocate_lock", "get_ident", "local"]
+__patched__ = [
+    "Condition",
+    "Lock",
+    "RLock",
+    "_CRLock",
+    "_PyRLock",
+    "_RLock",
+    "_allocate_lock",
+    "_shutdown",
+    "currentThread",
+    "current_thread",
+    "get_ident",
+    "local",
+]
 
-_CRLock = _original._PyRLock  # type: ignore[attr-defined]
+_OSRLock: Any = type(_original.RLock())
+_CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
 
 # What the running Python starts its threads with.
@@ -43,6 +63,8 @@ del _name, _from
 
 
 def __getattr__(name: str) -> Any:
+    if not hasattr(_original, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_rest(), name)
 
 
@@ -54,4 +76,89 @@ def _rest() -> ModuleType:
     """Return the module that has what is not here."""
     if _patcher.is_monkey_patched(_original):
         return _original
-    return _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+    made = sys.modules.get("__patched_module_threading")
+    if made is None:
+        made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
+        # At the end the interpreter asks the standard module only.
+        _register_atexit(vars(made)["_shutdown"])
+        for name in __patched__:
+            setattr(made, name, globals()[name])
+        # Not the green thread that happens to be the first to ask.
+        main = vars(made)["_main_thread"]
+        main._ident = _original.main_thread().ident
+        vars(made)["_active"] = {main._ident: main}
+        _fork.watch(made)
+    return made
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return locks of the module's own, and the hook that reports errors, unless it is another."""
+    also: list[tuple[Any, str, Any]] = [(_original, "_active_limbo_lock", RLock())]
+    if hasattr(_original, "_shutdown_locks_lock"):
+        also.append((_original, "_shutdown_locks_lock", Lock()))
+    if _original.excepthook is _original.__excepthook__:
+        also.append((_original, "excepthook", excepthook))
+    if "logging" in sys.modules:
+        also += _logging_locks(sys.modules["logging"])
+    return also
+
+
+def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield new locks for the handlers that exist, in place of those that nobody holds."""
+    handlers = [handler for found in [*logging._handlerList] if (handler := found()) is not None]
+    for owner, name in [(logging, "_lock"), *((handler, "lock") for handler in handlers)]:
+        lock = getattr(owner, name, None)
+        if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
+            lock.release()
+            yield owner, name, RLock()
+
+
+def current_thread() -> Any:
+    """Return the thread that calls.
+
+    Any green thread has one, however it was started; but only those that are a ``Thread`` are
+    found by `enumerate`.
+    """
+    return _threads.current_thread(_fork.table(_rest()))
+
+
+currentThread = current_thread
+
+
+def excepthook(args: Any, /) -> None:
+    """As ``threading.excepthook``, but for what ends green threads from outside.
+
+    One that was killed has nothing to say, and the main thread is the one to be interrupted.
+    """
+    running = _thread._running.get(get_ident())
+    if issubclass(args.exc_type, GreenletExit):
+        return
+    if running is not None and issubclass(args.exc_type, KeyboardInterrupt):
+        running.interrupt = args.exc_value
+        return
+    _original_excepthook(args)
+
+
+_original_excepthook: Callable[[Any], object] = _original.__excepthook__
+_register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
+_original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
+
+
+def _shutdown() -> None:
+    """Wait for all threads that the interpreter waits for before it ends."""
+    _original_shutdown()
+    real = sys.modules.get("__original_module_threading")
+    if real is None:
+        return
+    for thread in real.enumerate():
+        if not thread.daemon and thread is not real.main_thread():
+            # It may need green threads to come to its end, and no other thread can be started now
+            # that would wait for it.
+            while thread.is_alive():
+                _time.sleep(_LOOK_AGAIN)
+
+
+#: Seconds after which the end of a real thread is noticed when the interpreter ends.
+_LOOK_AGAIN = 0.01
+
+_fork.watch(_original)

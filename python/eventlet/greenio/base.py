@@ -19,10 +19,12 @@ from typing import Any
 from eventlet import hubs
 from eventlet._core import (
     SocketMethods,
+    fd_owner,
     init_sockets,
     notify_adopted,
     notify_closing,
     notify_opened,
+    set_fd_owner,
 )
 
 __all__ = [
@@ -108,7 +110,7 @@ class GreenSocket(SocketMethods, _Socket):
         _init(self, family, type, proto, fileno)
         if set_nonblocking and (fileno is not None or not _SOCK_NONBLOCK):
             _set_base_timeout(self, 0.0)
-        notify_opened(self.fileno())
+        notify_opened(self.fileno(), id(self))
 
     def _stand_for(self, original: Any, set_nonblocking_: bool) -> None:
         fileno = original.fileno()
@@ -124,6 +126,7 @@ class GreenSocket(SocketMethods, _Socket):
         if set_nonblocking_:
             set_nonblocking(original)
         notify_adopted(fileno)
+        set_fd_owner(fileno, id(self))
 
     def _accepted(self, family: int, type_: int, proto: int, fileno: int) -> GreenSocket:
         """Make the socket of a connection that `accept` has taken."""
@@ -197,10 +200,16 @@ class GreenSocket(SocketMethods, _Socket):
     def detach(self) -> int:
         """Give up the descriptor without closing it, and return its number.
 
-        Green threads that wait for it get `IOClosed`.
+        Green threads that wait for it get `IOClosed`. The descriptor is in blocking mode
+        afterwards, unless the socket's timeout is 0: whoever gets it may know nothing of hubs.
         """
+        # Another socket may have been made of the descriptor, as for TLS.
+        owned = fd_owner(self.fileno()) == id(self)
         notify_closing(self.fileno())
-        return super().detach()
+        fileno = super().detach()
+        if owned and self._green_timeout != 0.0:
+            os.set_blocking(fileno, True)
+        return fileno
 
     def _real_close(
         self, _ss: Any = _socket.socket, _notify: Callable[[int], None] = notify_closing
@@ -211,38 +220,14 @@ class GreenSocket(SocketMethods, _Socket):
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         # Called by `socket.sendfile`, which sends block by block if this gives up.
-        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
-        if not hasattr(os, "sendfile"):
-            raise _GiveUpOnSendfile("no os.sendfile")
-        try:
-            source = file.fileno()
-            size = os.fstat(source).st_size
-        except (AttributeError, OSError, io.UnsupportedOperation) as error:
-            raise _GiveUpOnSendfile(error) from error
-        if self._green_timeout == 0.0:
-            raise ValueError("non-blocking sockets are not supported")
-        if not size:
-            return 0
-        sent = 0
-        try:
-            while count is None or sent < count:
-                block = _SENDFILE_BLOCK if count is None else min(_SENDFILE_BLOCK, count - sent)
+        def send(source: int, offset: int, size: int) -> int:
+            while True:
                 try:
-                    done = os.sendfile(self.fileno(), source, offset + sent, block)
+                    return os.sendfile(self.fileno(), source, offset, size)
                 except BlockingIOError:
                     self._wait(True)
-                except OSError as error:
-                    if sent == 0 and error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-                        raise _GiveUpOnSendfile(error) from error
-                    raise
-                else:
-                    if done == 0:
-                        break
-                    sent += done
-        finally:
-            if sent and hasattr(file, "seek"):
-                file.seek(offset + sent)
-        return sent
+
+        return send_file(self, file, offset, count, send)
 
     def _mark_as_closed(self) -> None:
         self._closed = True
@@ -368,6 +353,49 @@ def _stand_in_class(cls: type[GreenSocket]) -> type[GreenSocket]:
 _StandIn._public = GreenSocket
 
 
+def send_file(
+    sock: Any,
+    file: Any,
+    offset: int,
+    count: int | None,
+    send: Callable[[int, int, int], int],
+) -> int:
+    """Send a file as ``socket.sendfile`` does, by the kernel; return how many bytes were sent.
+
+    :param send: is called with the file's descriptor, an offset and a number of bytes; it sends
+        some of them and returns how many. It waits as long as nothing can be sent.
+    """
+    sock._check_sendfile_params(file, offset, count)
+    if not hasattr(os, "sendfile"):
+        raise _GiveUpOnSendfile("no os.sendfile")
+    try:
+        source = file.fileno()
+        size = os.fstat(source).st_size
+    except (AttributeError, OSError, io.UnsupportedOperation) as error:
+        raise _GiveUpOnSendfile(error) from error
+    if sock.gettimeout() == 0:
+        raise ValueError("non-blocking sockets are not supported")
+    if not size:
+        return 0
+    sent = 0
+    try:
+        while count is None or sent < count:
+            block = _SENDFILE_BLOCK if count is None else min(_SENDFILE_BLOCK, count - sent)
+            try:
+                done = send(source, offset + sent, block)
+            except OSError as error:
+                if sent == 0 and error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                    raise _GiveUpOnSendfile(error) from error
+                raise
+            if done == 0:
+                break
+            sent += done
+    finally:
+        if sent and hasattr(file, "seek"):
+            file.seek(offset + sent)
+    return sent
+
+
 def set_nonblocking(fd: Any) -> None:
     """Make a socket, or anything with ``fileno()``, non-blocking."""
     try:
@@ -377,6 +405,7 @@ def set_nonblocking(fd: Any) -> None:
         flags = fcntl.fcntl(fileno, fcntl.F_GETFL)
         if not flags & os.O_NONBLOCK:
             fcntl.fcntl(fileno, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        set_fd_owner(fileno, id(fd))
     else:
         setblocking(False)
 

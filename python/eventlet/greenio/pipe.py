@@ -8,8 +8,7 @@ from collections.abc import Callable
 from socket import SocketIO as _fileobject
 from typing import Any
 
-from eventlet._core import notify_closing, notify_opened, wait_fileno
-from eventlet.greenio.base import set_nonblocking
+from eventlet._core import notify_closing, notify_opened, os_read, os_read_into, os_write
 
 __all__ = ["GreenFileIO", "GreenPipe", "_fileobject"]
 
@@ -17,7 +16,8 @@ __all__ = ["GreenFileIO", "GreenPipe", "_fileobject"]
 class GreenFileIO(io.FileIO):
     """A raw file whose operations let other green threads run while they wait.
 
-    The arguments are those of ``io.FileIO``. The descriptor is made non-blocking.
+    The arguments are those of ``io.FileIO``. The descriptor stays in the mode that it is in, which
+    others may share.
     """
 
     def __init__(
@@ -28,18 +28,15 @@ class GreenFileIO(io.FileIO):
         opener: Callable[[str, int], int] | None = None,
     ) -> None:
         super().__init__(name, mode, closefd, opener)
-        notify_opened(self.fileno())
-        set_nonblocking(self)
+        # Its operations wait even if the descriptor is non-blocking.
+        notify_opened(self.fileno(), id(self))
 
     def read(self, size: int | None = -1) -> bytes:
         """Return at most `size` bytes, or all up to the end if it is None or negative."""
         if size is None or size < 0:
             return self.readall()
-        while True:
-            data = super().read(size)
-            if data is not None:
-                return data
-            self._wait(False)
+        self._check("reading", self.readable())
+        return os_read(self.fileno(), size)
 
     def readall(self) -> bytes:
         """Return everything up to the end."""
@@ -50,22 +47,17 @@ class GreenFileIO(io.FileIO):
 
     def readinto(self, buffer: Any) -> int:
         """Read into a writable buffer; return how many bytes, 0 at the end."""
-        while True:
-            count = super().readinto(buffer)
-            if count is not None:
-                return count
-            self._wait(False)
+        self._check("reading", self.readable())
+        return os_read_into(self.fileno(), buffer)
 
     def write(self, data: Any) -> int:
         """Write all of `data`; return how many bytes that was."""
+        self._check("writing", self.writable())
         with memoryview(data) as view, view.cast("B") as rest:
-            done = 0
+            done = os_write(self.fileno(), rest)
+            # All of it, unless the descriptor happens to be non-blocking.
             while done < len(rest):
-                count = super().write(rest[done:])
-                if count is None:
-                    self._wait(True)
-                else:
-                    done += count
+                done += os_write(self.fileno(), rest[done:])
             return done
 
     def truncate(self, size: int | None = None) -> int:
@@ -80,8 +72,9 @@ class GreenFileIO(io.FileIO):
             notify_closing(self.fileno())
         super().close()
 
-    def _wait(self, write: bool) -> None:
-        wait_fileno(self.fileno(), write)
+    def _check(self, what: str, possible: bool) -> None:
+        if not possible:
+            raise io.UnsupportedOperation(f"File not open for {what}")
 
 
 def GreenPipe(

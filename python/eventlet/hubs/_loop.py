@@ -6,27 +6,51 @@ import asyncio
 import contextlib
 import os
 import selectors
+import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from typing import Any
 
 from eventlet.event import Event
+from eventlet.patcher import original
 
-__all__ = ["GreenSelector", "Loop", "Selector", "keep_in_child", "loop_of"]
+__all__ = ["GreenSelector", "Loop", "Selector", "keep_in_child", "loop_of", "unpatch_asyncio"]
+
+
+def unpatch_asyncio(names: Iterable[str]) -> None:
+    """Have asyncio use pristine copies of modules, whatever is patched, now or later."""
+    for name in names:
+        present = sys.modules.get(name)
+        for module in [*sys.modules.values()]:
+            if getattr(module, "__package__", None) == "asyncio":
+                for key, value in [*vars(module).items()]:
+                    if value is present and present is not None:
+                        setattr(module, key, original(name))
+
+
+# Callbacks of a loop run in the hub's greenlet, or all in one green thread: nothing there may wait.
+unpatch_asyncio(["os", "socket", "subprocess", "threading"])
 
 
 class Selector(selectors.BaseSelector):
     """What an asyncio loop waits with: descriptors are watched by a hub.
 
-    :param hub: the hub of this OS thread.
+    :param hub: the hub of this OS thread, which the loop does not keep alive.
     """
 
     def __init__(self, hub: Any) -> None:
-        self._hub = hub
+        self._hub_reference = weakref.ref(hub)
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._listeners: dict[int, list[Any]] = {}
         self._ready: dict[int, int] = {}
+
+    @property
+    def _hub(self) -> Any:
+        hub = self._hub_reference()
+        if hub is None:
+            raise RuntimeError("the hub of this loop is no more")
+        return hub
 
     def wait(self, timeout: float | None) -> None:
         """Wait until a descriptor is ready or `wake` is called, `timeout` seconds at most."""
@@ -94,6 +118,8 @@ class Selector(selectors.BaseSelector):
         return self._keys
 
     def _watch(self, fd: int, events: int) -> None:
+        hub = self._hub
+
         def note(event: int) -> Callable[[Any], None]:
             def ready(_fd: Any) -> None:
                 self._ready[fd] = self._ready.get(fd, 0) | event
@@ -105,12 +131,12 @@ class Selector(selectors.BaseSelector):
         self._listeners[fd] = listeners
         try:
             for event, name in (
-                (selectors.EVENT_READ, self._hub.READ),
-                (selectors.EVENT_WRITE, self._hub.WRITE),
+                (selectors.EVENT_READ, hub.READ),
+                (selectors.EVENT_WRITE, hub.WRITE),
             ):
                 if events & event:
                     callback = note(event)
-                    listener = self._hub.add(name, fd, callback, callback, None)
+                    listener = hub.add(name, fd, callback, callback, None)
                     listener._hidden = True
                     listeners.append(listener)
         except BaseException:
@@ -118,8 +144,11 @@ class Selector(selectors.BaseSelector):
             raise
 
     def _forget(self, fd: int) -> None:
-        for listener in self._listeners.pop(fd, ()):
-            self._hub.remove(listener)
+        listeners = self._listeners.pop(fd, ())
+        hub = self._hub_reference()
+        if hub is not None:
+            for listener in listeners:
+                hub.remove(listener)
 
 
 class GreenSelector(Selector):
@@ -156,6 +185,19 @@ class Loop(asyncio.SelectorEventLoop):
 
     _selector: Selector
 
+    #: What asyncio calls its executor.
+    _default_executor: Any
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
+        """Call ``func(*args)`` in an OS thread, if no executor is given."""
+        if executor is None and self._default_executor is None:
+            from eventlet._executor import Executor
+
+            self._default_executor = Executor(thread_name_prefix="asyncio")
+        return super().run_in_executor(executor, func, *args)
+
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
@@ -181,8 +223,16 @@ class Loop(asyncio.SelectorEventLoop):
         super().stop()
         self._selector.wake()
 
+    def __init__(self, selector: Selector, hub: Any) -> None:
+        """Make a loop that is closed when its hub is no more, as nobody else would."""
+        super().__init__(selector)
+        weakref.finalize(hub, Loop._end, self).atexit = False
+
     def __del__(self) -> None:
-        """Close it: it belongs to a hub, and nobody else would."""
+        """Close it without a warning: at the end of the interpreter its hub may still live."""
+        self._end()
+
+    def _end(self) -> None:
         if not self.is_closed() and not self.is_running():
             self.close()
 
@@ -199,7 +249,7 @@ def loop_of(hub: Any) -> asyncio.AbstractEventLoop:
     if loop is None or loop.is_closed():
         from eventlet.greenthread import spawn_n
 
-        loop = _loops[hub] = Loop(GreenSelector(hub))
+        loop = _loops[hub] = Loop(GreenSelector(hub), hub)
         spawn_n(loop.run_forever)
     return loop
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "is_available"]
 
+# No loop waits by a green selector: there is one for the OS thread, and it is the hub's.
+_loop.unpatch_asyncio(["selectors"])
+
 
 def is_available() -> bool:
     """Tell whether the platform has it: all do."""
@@ -27,14 +30,11 @@ def is_available() -> bool:
 class _Selector(_loop.Selector):
     """Makes a turn of the hub whenever the loop waits."""
 
-    def __init__(self, owner: Hub) -> None:
-        super().__init__(owner)
-        self._owner = owner
-
     def wait(self, timeout: float | None) -> None:
-        self._owner._turn(timeout)
-        if self._owner.stopping:
-            self._owner.loop.stop()
+        hub = self._hub
+        hub._turn(timeout)
+        if hub.stopping:
+            hub.loop.stop()
 
 
 class Hub(hub.Hub):
@@ -52,7 +52,7 @@ class Hub(hub.Hub):
 
     def _post_initialize(self) -> None:
         """Make the loop, which becomes that of the OS thread."""
-        self.loop = _loop.Loop(_Selector(self))
+        self.loop = _loop.Loop(_Selector(self), self)
         asyncio.set_event_loop(self.loop)
         self.sleep_event = asyncio.Event()
         _loop.keep_in_child(self.loop)

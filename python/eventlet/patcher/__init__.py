@@ -7,7 +7,8 @@ see the same thing. What was there before is kept, for `original` and for `unpat
 
 A green module may also have a function ``__also_patched__`` which returns triples ``(object, name,
 value)``: attributes of classes, and of other modules, that are to be replaced along with it. So
-what refers to the replaced names, and what was imported before, becomes green too.
+what refers to the replaced names, and what was imported before, becomes green too. What cannot be
+said that way is done by a function ``__switch_patched__``, called with True and, to undo it, False.
 
 `import_patched` and `inject` leave the standard library alone, and import one module that sees
 green ones instead.
@@ -59,7 +60,7 @@ def monkey_patch(**on: bool | None) -> None:
     :param subprocess: the module ``subprocess``.
     :param thread: the modules ``threading``, ``_thread`` and ``queue``.
     :param time: ``sleep``.
-    :param psycopg: psycopg2's hook for waiting, if it is installed.
+    :param psycopg: psycopg2 and psycopg 3, if they are installed, when the program imports them.
     :param builtins: ``open``, which then tells the hub of reused descriptors. ``__builtin__`` is
         another name for it.
     :param MySQLdb: the driver, whose calls are made in OS threads.
@@ -102,26 +103,22 @@ def _wanted(on: dict[str, bool | None]) -> dict[str, bool]:
 
 
 def _patch_psycopg() -> bool:
-    try:
-        from eventlet.support import psycopg2_patcher  # type: ignore[attr-defined,unused-ignore]
+    from eventlet.support import _psycopg
 
-        psycopg2_patcher.make_psycopg_green()
-    except ImportError:
-        # Not installed. It may be, by the time of another call.
-        return False
-    return True
+    return _psycopg.make_green()
 
 
 def unpatch() -> None:
-    """Put back all that `monkey_patch` has replaced in modules and classes.
+    """Put back all that `monkey_patch` has replaced.
 
     What has been made of green classes in the meantime stays green.
     """
     _replace.put_back()
-    psycopg = already_patched.pop("psycopg", None)
+    if already_patched.get("psycopg"):
+        from eventlet.support import _psycopg
+
+        _psycopg.make_blocking()
     already_patched.clear()
-    if psycopg:
-        already_patched["psycopg"] = True
 
 
 def is_monkey_patched(module: ModuleType | str) -> bool:
@@ -179,7 +176,7 @@ def _green_time_modules() -> _Modules:
 
 def _green_MySQLdb() -> _Modules:
     try:
-        from eventlet.green import MySQLdb  # type: ignore[attr-defined,unused-ignore]
+        from eventlet.green import MySQLdb
     except ImportError:
         return []
     return [("MySQLdb", MySQLdb)]

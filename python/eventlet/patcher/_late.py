@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -23,13 +23,15 @@ class LatePatchWarning(RuntimeWarning):
     """Modules imported blocking functions before `monkey_patch` could replace them."""
 
 
-def fix_or_warn(replaced: Iterable[Replaced]) -> None:
+def fix_or_warn(replaced: Collection[Replaced]) -> None:
     """Look for the old values in modules that are not patched; replace them, or warn once."""
     news: dict[int, tuple[str, Any, Any]] = {}
     for owner, name, old, new in replaced:
         # A function or a class says where it comes from; a number or a table may be anybody's.
         if isinstance(owner, ModuleType) and callable(old) and old is not new:
             news.setdefault(id(old), (f"{owner.__name__}.{name}", old, new))
+    # A class that is changed in place may be known by any name.
+    fixed = {id(owner) for owner, *_ in replaced if isinstance(owner, type)}
     found: dict[str, list[str]] = {}
     for module_name, module in [*sys.modules.items()]:
         top = module_name.partition(".")[0]
@@ -45,7 +47,7 @@ def fix_or_warn(replaced: Iterable[Replaced]) -> None:
                 continue
             if top in sys.stdlib_module_names and module_name != "__main__":
                 _replace.put(module, name, hit[2])
-            else:
+            elif id(value) not in fixed:
                 found.setdefault(module_name, []).append(hit[0])
     if found:
         what = "; ".join(f"{module}: {', '.join(sorted(set(n)))}" for module, n in found.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -28,19 +28,25 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
 
     :param pairs: names of modules, each with the green module. Those that are not imported yet
         are.
-    :returns: what has been replaced.
+    :returns: what has been replaced in the modules.
     """
     done = []
     for module_name, green in pairs:
         target = sys.modules.get(module_name) or importlib.import_module(module_name)
-        also = getattr(green, "__also_patched__", tuple)
+        # Not getattr: a green module may ask another for what it has not.
+        names = vars(green)
         # Asked for first: it may look at what is about to be replaced.
-        triples = [*also()]
-        for name in green.__patched__:
-            value = getattr(green, name, MISSING)
+        triples = [*names.get("__also_patched__", tuple)()]
+        for name in names["__patched__"]:
+            value = names.get(name, MISSING)
             if value is not MISSING:
                 done.append(put(target, name, value))
-        done += [put(*triple) for triple in triples]
+        for owner, name, value in triples:
+            put(owner, name, value)
+        switch = names.get("__switch_patched__")
+        if switch is not None:
+            switch(True)
+            _switches.append(switch)
         _patched.setdefault(module_name, target)
     return done
 
@@ -57,11 +63,16 @@ def put(owner: Any, name: str, value: Any) -> Replaced:
 
 def put_back() -> None:
     """Undo everything, last things first."""
+    while _switches:
+        _switches.pop()(False)
     while _log:
-        owner, name, old, _ = _log.pop()
+        owner, name, old, new = _log.pop()
+        if vars(owner).get(name, MISSING) is not new:
+            # Somebody else has put something over it.
+            continue
         if old is not MISSING:
             setattr(owner, name, old)
-        elif name in vars(owner):
+        else:
             delattr(owner, name)
     _patched.clear()
 
@@ -85,5 +96,8 @@ def patched_modules() -> dict[str, ModuleType]:
 
 #: All that is replaced now, oldest first.
 _log: list[Replaced] = []
+
+#: To be called with False.
+_switches: list[Callable[[bool], object]] = []
 
 _patched: dict[str, ModuleType] = {}

@@ -7,7 +7,6 @@ back answers it. Only the waiting is different.
 from __future__ import annotations
 
 import time
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ import dns.query
 import dns.resolver
 
 from eventlet.green import _socket_nodns as socket
-from eventlet.greenthread import sleep
+from eventlet.green import time as green_time
 
 __all__ = ["DNS_QUERY_TIMEOUT", "tcp", "udp"]
 
@@ -179,6 +178,4 @@ vars(tcp)["_original"] = _tcp
 vars(dns.query).update(udp=udp, tcp=tcp)
 
 # The resolver sleeps before it tries servers again.
-_green_time = types.ModuleType("time", time.__doc__)
-vars(_green_time).update(vars(time), sleep=sleep)
-vars(dns.resolver)["time"] = _green_time
+vars(dns.resolver)["time"] = green_time

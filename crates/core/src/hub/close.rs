@@ -16,6 +16,7 @@ use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
 use super::scheduler::Task;
+use super::signals::is_main_thread;
 use super::{Hub, ParkId, Wake, existing, set_current};
 use crate::{clock, errors, ident};
 
@@ -60,7 +61,7 @@ impl Hub {
             }
             own.set_parent(py, &heir)?;
         }
-        drop(contents);
+        drop((contents, this.kept.take(py)));
         Ok(())
     }
 
@@ -164,9 +165,7 @@ fn is_finalizing(py: Python<'_>) -> bool {
 
 /// Has the hub of this thread closed when the thread ends.
 pub(super) fn at_thread_end(py: Python<'_>) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    if threading.call_method0("get_ident")?.eq(main)? {
+    if is_main_thread(py)? {
         return Ok(());
     }
     // SAFETY: the GIL is held; a borrowed reference or NULL, without an exception, comes back.

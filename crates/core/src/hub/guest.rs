@@ -193,7 +193,7 @@ impl Hub {
         let listener = match added {
             Ok(listener) => listener,
             Err(error) => {
-                slf.get().unpark(py, parking);
+                slf.get().unpark(py, parking.id);
                 return Err(error);
             }
         };

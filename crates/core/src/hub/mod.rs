@@ -22,13 +22,17 @@
 //! out, the borrow ends, and only then they are called or dropped.
 
 mod close;
+pub mod entry;
 mod guest;
 pub mod inbox;
 pub mod io;
 pub mod listener;
+mod nested;
+mod numbers;
 pub mod park;
 mod python;
 pub mod scheduler;
+mod signals;
 pub mod timer;
 mod turn;
 mod views;
@@ -38,7 +42,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eventlet_greenlet::Greenlet;
+use eventlet_greenlet::{Greenlet, GreenletRef};
 use eventlet_reactor::{Backend, Event, Poller};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -95,6 +99,8 @@ pub struct Hub {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     greenlet: GilCell<Option<Greenlet>>,
+    /// The greenlet that was last to run the loop, or the host's, kept alive for whoever switches to it.
+    kept: GilCell<Option<Greenlet>>,
     /// What a poll has found; kept for its memory, empty between polls.
     events: GilCell<Vec<Event>>,
     backend: Backend,
@@ -103,6 +109,8 @@ pub struct Hub {
     alive: AtomicBool,
     /// Whether it sleeps in its poll, or is about to: nobody of its thread holds anybody up then.
     asleep: AtomicBool,
+    /// Whether its poller reports signals.
+    handles_signals: AtomicBool,
     /// Whether the loop has lent the processor to a green thread, with nothing of its own left half done.
     lent: AtomicBool,
     stopping: AtomicBool,
@@ -164,17 +172,21 @@ impl Hub {
             let inbox = Inbox::new().map_err(failed)?;
             let mut poller = Poller::new(backend).map_err(failed)?;
             inbox.register(&mut poller).map_err(failed)?;
+            // A guest does not sleep.
+            let handles_signals = guest.is_none() && signals::register(py, &mut poller)?;
             Ok(Self {
                 scheduler: GilCell::new(Scheduler::new(clock::now())),
                 io: GilCell::new(Io::new(poller)),
                 inbox,
                 counters: Counters::default(),
                 greenlet: GilCell::new(None),
+                kept: GilCell::new(None),
                 events: GilCell::new(Vec::new()),
                 backend,
                 running: AtomicBool::new(false),
                 alive: AtomicBool::new(false),
                 asleep: AtomicBool::new(false),
+                handles_signals: AtomicBool::new(handles_signals),
                 lent: AtomicBool::new(false),
                 stopping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
@@ -202,6 +214,32 @@ impl Hub {
             }
             dead => Self::renew_greenlet(slf, dead),
         }
+    }
+
+    /// As [`ensure_greenlet`](Self::ensure_greenlet), without a reference: the hub keeps it alive until a switch
+    /// that follows at once.
+    #[inline]
+    fn loop_greenlet(slf: &Bound<'_, Self>) -> PyResult<GreenletRef> {
+        let this = slf.get();
+        if this.alive.load(Ordering::Relaxed) {
+            let own = this
+                .greenlet
+                .with(slf.py(), |g| g.as_ref().map(Greenlet::borrow));
+            if let Some(own) = own {
+                return Ok(own);
+            }
+        }
+        Self::keep_greenlet(slf)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_greenlet(slf: &Bound<'_, Self>) -> PyResult<GreenletRef> {
+        let py = slf.py();
+        let greenlet = Self::ensure_greenlet(slf)?;
+        let borrowed = greenlet.borrow();
+        drop(slf.get().kept.replace(py, Some(greenlet)));
+        Ok(borrowed)
     }
 
     #[cold]

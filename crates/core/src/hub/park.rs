@@ -8,6 +8,7 @@
 //! has moved on to wait for something else.
 
 use eventlet_greenlet::Greenlet;
+use eventlet_reactor::TimerKey;
 use slab::Slab;
 
 /// Names one wait of one green thread.
@@ -35,12 +36,19 @@ pub struct Park<G = Greenlet> {
     greenlet: G,
     generation: u32,
     wake: Wake,
+    /// Its deadline, [`TimerKey::NONE`] if it has none.
+    pub timer: TimerKey,
 }
 
 impl<G> Park<G> {
     /// Why it was woken.
     pub fn wake(&self) -> Wake {
         self.wake
+    }
+
+    /// Who waited.
+    pub fn into_greenlet(self) -> G {
+        self.greenlet
     }
 }
 
@@ -63,18 +71,26 @@ impl<G> Parks<G> {
     /// Records that `greenlet` is about to wait.
     #[inline]
     pub fn insert(&mut self, greenlet: G) -> ParkId {
+        self.insert_as(greenlet, Wake::Pending)
+    }
+
+    /// As [`insert`](Self::insert), for one that has been woken already unless `wake` is `Pending`.
+    #[inline]
+    pub fn insert_as(&mut self, greenlet: G, wake: Wake) -> ParkId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let index = self.slab.insert(Park {
             greenlet,
             generation,
-            wake: Wake::Pending,
+            wake,
+            timer: TimerKey::NONE,
         }) as u32;
         ParkId { index, generation }
     }
 
+    /// The wait, if it still lasts.
     #[inline]
-    fn get_mut(&mut self, id: ParkId) -> Option<&mut Park<G>> {
+    pub fn get_mut(&mut self, id: ParkId) -> Option<&mut Park<G>> {
         self.slab
             .get_mut(id.index as usize)
             .filter(|park| park.generation == id.generation)
@@ -99,6 +115,14 @@ impl<G> Parks<G> {
             .get(id.index as usize)
             .filter(|park| park.generation == id.generation)
             .map(|park| &park.greenlet)
+    }
+
+    /// Why the one that waits goes on, if the wait is not over.
+    pub fn wake(&self, id: ParkId) -> Option<Wake> {
+        self.slab
+            .get(id.index as usize)
+            .filter(|park| park.generation == id.generation)
+            .map(Park::wake)
     }
 
     /// Ends the wait. The caller drops the record after its borrow has ended.

@@ -18,7 +18,7 @@ use super::park::Wake;
 use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
-use super::{Hooks, Hub, current, set_current, timer, wait};
+use super::{Hooks, Hub, current, entry, set_current, signals, timer, wait};
 use crate::sync::lock_types;
 use crate::{arena, clock, errors, ident};
 
@@ -503,6 +503,9 @@ impl Hub {
         self.inbox.restart().map_err(failed)?;
         let mut poller = eventlet_reactor::Poller::new(self.backend).map_err(failed)?;
         self.inbox.register(&mut poller).map_err(failed)?;
+        let handles_signals = self.guest.is_none() && signals::register(py, &mut poller)?;
+        self.handles_signals
+            .store(handles_signals, Ordering::Relaxed);
         let old = self.io.with(py, |io| {
             let old = io.poller.take();
             io.restart(poller);
@@ -513,11 +516,11 @@ impl Hub {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(result) = self
-            .greenlet
-            .peek(|g| visit.call(g.as_ref().map(Greenlet::object)))
-        {
-            result?;
+        for greenlet in [&self.greenlet, &self.kept] {
+            let visit = |g: &Option<Greenlet>| visit.call(g.as_ref().map(Greenlet::object));
+            if let Some(result) = greenlet.peek(visit) {
+                result?;
+            }
         }
         if let Some(guest) = &self.guest {
             guest.traverse(&visit)?;
@@ -566,9 +569,9 @@ impl Hub {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let greenlet = self.greenlet.take(py);
+        let greenlets = (self.greenlet.take(py), self.kept.take(py));
         let parks = self.scheduler.with(py, |s| std::mem::take(&mut s.parks));
-        drop((greenlet, self.take_queues(py), parks));
+        drop((greenlets, self.take_queues(py), parks));
         if let Some(guest) = &self.guest {
             guest.clear(py);
         }
@@ -660,6 +663,7 @@ pub fn timer_stacks() -> bool {
 /// For `os.register_at_fork`: gives the child's only thread a hub that works.
 #[pyfunction]
 pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    signals::after_fork_in_child(py);
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
     lock_types::after_fork_in_child(py);
@@ -714,5 +718,5 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(wait_fileno, module)?)?;
     module.add_function(wrap_pyfunction!(backends, module)?)?;
-    module.add_function(wrap_pyfunction!(wait::sleep, module)?)
+    entry::add_function::<wait::Sleep>(module)
 }

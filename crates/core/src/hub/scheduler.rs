@@ -13,13 +13,13 @@
 
 use std::collections::VecDeque;
 
-use eventlet_greenlet::Greenlet;
+use eventlet_greenlet::{Greenlet, GreenletRef};
 use eventlet_reactor::{TimerKey, TimerQueue};
 use pyo3::prelude::*;
 
 use super::io::IoHandler;
 use super::listener::FdListener;
-use super::park::{ParkId, Parks, Wake};
+use super::park::{Park, ParkId, Parks, Wake};
 use super::timer::Timer;
 
 /// Something to do in a round.
@@ -50,9 +50,12 @@ pub enum Due {
     Start(Greenlet),
     /// A timer object fires.
     Fire(Py<Timer>),
-    /// A native handler's time is up.
-    Handle(IoHandler),
+    /// A native handler's time is up. Boxed, since that is rare and there may be a million timers of other kinds.
+    Handle(Box<IoHandler>),
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Option<Due>>() == 16);
 
 /// Queue, waits and timers of a hub.
 pub struct Scheduler {
@@ -71,8 +74,8 @@ pub struct Scheduler {
 
 /// What a green thread that parks should do next.
 pub enum Direct {
-    /// Switch to this one.
-    To(Greenlet),
+    /// Switch to this one, which its wait keeps alive until it has ended that.
+    To(GreenletRef),
     /// What comes next is the hub's business.
     Hub,
     /// The round is over.
@@ -132,10 +135,37 @@ impl Scheduler {
         }
     }
 
-    /// Sets a deadline for a wait.
+    /// Announces a wait of `greenlet`, until `deadline` at the latest.
     #[inline]
-    pub fn expire_at(&mut self, deadline: u64, id: ParkId) -> TimerKey {
-        self.timers.insert(deadline, Due::Expire(id))
+    pub fn park(&mut self, greenlet: Greenlet, deadline: Option<u64>) -> ParkId {
+        let id = self.parks.insert(greenlet);
+        if let Some(deadline) = deadline {
+            let timer = self.timers.insert(deadline, Due::Expire(id));
+            if let Some(park) = self.parks.get_mut(id) {
+                park.timer = timer;
+            }
+        }
+        id
+    }
+
+    /// Announces a wait of `greenlet` that ends in the next round.
+    #[inline]
+    pub fn park_for_a_round(&mut self, greenlet: Greenlet) -> ParkId {
+        let id = self.parks.insert_as(greenlet, Wake::Ready);
+        self.next.push_back(Task::Wake(id));
+        id
+    }
+
+    /// Ends a wait, begun or not. The caller drops what comes back after its borrow has ended.
+    #[inline]
+    pub fn unpark(&mut self, id: ParkId) -> Option<(Park, Option<Due>)> {
+        let park = self.parks.remove(id)?;
+        let due = if park.timer == TimerKey::NONE {
+            None
+        } else {
+            self.timers.cancel(park.timer)
+        };
+        Some((park, due))
     }
 
     /// Opens a round: due timers, then what was queued.
@@ -163,7 +193,7 @@ impl Scheduler {
                 Due::Expire(id) => self.wake_in_round(id, Wake::TimedOut),
                 Due::Start(greenlet) => self.round.push_back(Task::Start(greenlet)),
                 Due::Fire(timer) => self.round.push_back(Task::Fire(timer)),
-                Due::Handle(handler) => self.round.push_back(Task::Handle(handler)),
+                Due::Handle(handler) => self.round.push_back(Task::Handle(*handler)),
             }
         }
         self.due = due;
@@ -226,7 +256,7 @@ impl Scheduler {
 
     /// The next entry of the round, for a green thread that parks.
     #[inline]
-    pub fn next_direct(&mut self, py: Python<'_>) -> Direct {
+    pub fn next_direct(&mut self) -> Direct {
         loop {
             let id = match self.round.front() {
                 Some(Task::Wake(id)) => *id,
@@ -235,7 +265,7 @@ impl Scheduler {
             };
             self.round.pop_front();
             if let Some(greenlet) = self.parks.greenlet(id) {
-                return Direct::To(greenlet.clone_ref(py));
+                return Direct::To(greenlet.borrow());
             }
         }
     }

@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::Hub;
 use super::scheduler::{Due, Task};
+use crate::call::call;
 use crate::cell::GilCell;
 use crate::clock;
 
@@ -380,10 +381,7 @@ impl Timer {
                 function,
                 args,
                 kwargs,
-            }) => {
-                let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                function.bind(py).call(args.bind(py), kwargs).map(drop)
-            }
+            }) => call(py, &function, &args, kwargs.as_ref()).map(drop),
             Some(Action::Throw {
                 greenlet,
                 exception,

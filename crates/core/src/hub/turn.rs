@@ -14,8 +14,10 @@ use super::inbox::{self, Message};
 use super::io::{IoHandler, Waiter};
 use super::park::Wake;
 use super::scheduler::Task;
+use super::signals::{self, Watch, Watched};
 use super::timer::{self, Timer};
 use super::{Hub, wait};
+use crate::call::{call, call0};
 use crate::{clock, errors, greenthread};
 
 impl Hub {
@@ -33,7 +35,7 @@ impl Hub {
         this.stopping.store(false, Ordering::Relaxed);
         let result = (|| {
             if let Some(driver) = driver {
-                return driver.call0().map(drop);
+                return call0(driver).map(drop);
             }
             while !this.stopping.load(Ordering::Relaxed) {
                 Self::turn(slf, None)?;
@@ -95,7 +97,7 @@ impl Hub {
         let mut events = self.events.take(py);
         // An error comes again when the hub polls, which knows what to do about it.
         if self.poll_now(py, &mut events).is_ok() {
-            self.dispatch(py, &mut events);
+            self.dispatch(py, &mut events, None);
         }
         self.events.replace(py, events);
         true
@@ -124,44 +126,117 @@ impl Hub {
     pub(super) fn poll(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        // A handler may queue something, so it runs before anybody decides how long to sleep.
+        // A handler may queue something, so it runs before anybody decides whether to sleep.
         py.check_signals()?;
         this.counters.polls.add();
-        let idle = patience != Some(Duration::ZERO) && this.is_idle(py);
-        let timeout = if idle {
-            Self::timeout(slf, patience)?
-        } else {
-            None
-        };
+        if patience != Some(Duration::ZERO) && this.is_idle(py) {
+            return Self::sleep_and_poll(slf, patience);
+        }
         let mut events = this.events.take(py);
-        let result = if idle {
-            // Nobody of this thread can run meanwhile, and other threads do not touch the table.
-            let Some(mut poller) = this.io.with(py, |io| io.poller.take()) else {
-                return Ok(());
-            };
-            this.asleep.store(true, Ordering::Relaxed);
-            let result = py.detach(|| poller.wait(&mut events, timeout));
-            this.asleep.store(false, Ordering::Relaxed);
-            this.io.with(py, |io| io.poller = Some(poller));
-            result
-        } else {
-            this.poll_now(py, &mut events)
-        };
-        match result {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                events.clear();
-                py.check_signals()?;
-            }
-            Err(error) => return Err(errors::io_error(py, &error)),
-        }
-        if idle {
-            // What became due during the sleep belongs to this round.
-            this.scheduler.with(py, |s| s.begin_round(clock::now()));
-        }
-        this.dispatch(py, &mut events);
+        let result = this.poll_now(py, &mut events);
+        Self::interrupted(py, result, &mut events, None)?;
+        this.dispatch(py, &mut events, None);
         this.events.replace(py, events);
         Ok(())
+    }
+
+    /// As [`poll`](Self::poll), when there is nothing to run.
+    ///
+    /// It costs something to make sure that every signal ends a sleep, so a hub that has to naps first: that
+    /// is all there is of most sleeps of a busy one, and a signal that is missed waits no longer than that.
+    fn sleep_and_poll(slf: &Bound<'_, Self>, patience: Option<Duration>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let timeout = Self::timeout(slf, patience)?;
+        let mut events = this.events.take(py);
+        let short = timeout.is_some_and(|timeout| timeout <= NAP);
+        if short || !this.handles_signals.load(Ordering::Relaxed) {
+            let result = this.sleep(py, &mut events, timeout);
+            return Self::woken(slf, events, result, None);
+        }
+        let result = this.sleep(py, &mut events, Some(NAP));
+        if result.is_err() || !events.is_empty() {
+            return Self::woken(slf, events, result, None);
+        }
+        Self::sleep_watched(slf, events, patience.map(|p| p.saturating_sub(NAP)))
+    }
+
+    /// Sleeps until something happens, be it a signal.
+    #[cold]
+    fn sleep_watched(
+        slf: &Bound<'_, Self>,
+        mut events: Vec<Event>,
+        patience: Option<Duration>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let watch = Watch::begin(py)?;
+        let slept: PyResult<_> = (|| {
+            // What arrives from now on ends the sleep.
+            py.check_signals()?;
+            let timeout = if this.is_idle(py) {
+                Self::timeout(slf, patience)?
+            } else {
+                Some(Duration::ZERO)
+            };
+            Ok(this.sleep(py, &mut events, timeout))
+        })();
+        let watched = watch.end(py);
+        Self::woken(slf, events, slept?, Some(watched))
+    }
+
+    /// Polls with the GIL released.
+    fn sleep(
+        &self,
+        py: Python<'_>,
+        events: &mut Vec<Event>,
+        timeout: Option<Duration>,
+    ) -> std::io::Result<()> {
+        // Nobody of this thread can run meanwhile, and other threads do not touch the table.
+        let Some(mut poller) = self.io.with(py, |io| io.poller.take()) else {
+            return Ok(());
+        };
+        self.asleep.store(true, Ordering::Relaxed);
+        let result = py.detach(|| poller.wait(events, timeout));
+        self.asleep.store(false, Ordering::Relaxed);
+        self.io.with(py, |io| io.poller = Some(poller));
+        result
+    }
+
+    /// Queues those who wait for what a sleep has found.
+    fn woken(
+        slf: &Bound<'_, Self>,
+        mut events: Vec<Event>,
+        result: std::io::Result<()>,
+        watched: Option<Watched>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        Self::interrupted(py, result, &mut events, watched)?;
+        // What became due during the sleep belongs to this round.
+        this.scheduler.with(py, |s| s.begin_round(clock::now()));
+        this.dispatch(py, &mut events, watched);
+        this.events.replace(py, events);
+        Ok(())
+    }
+
+    /// If a signal has ended a poll: runs its handler.
+    fn interrupted(
+        py: Python<'_>,
+        result: std::io::Result<()>,
+        events: &mut Vec<Event>,
+        watched: Option<Watched>,
+    ) -> PyResult<()> {
+        match result {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                events.clear();
+                if let Some(watched) = watched {
+                    watched.pass_on(py);
+                }
+                py.check_signals()
+            }
+            other => other.map_err(|error| errors::io_error(py, &error)),
+        }
     }
 
     /// Whether there is nothing to do before something happens.
@@ -230,8 +305,15 @@ impl Hub {
     }
 
     /// Queues those who wait for what the poll has found.
-    fn dispatch(&self, py: Python<'_>, events: &mut Vec<Event>) {
+    fn dispatch(&self, py: Python<'_>, events: &mut Vec<Event>, watched: Option<Watched>) {
         for event in events.drain(..) {
+            if event.token == signals::TOKEN {
+                // One that came late stays until the next sleep, which knows whom it is for.
+                if let Some(watched) = watched {
+                    watched.pass_on(py);
+                }
+                continue;
+            }
             if event.token == inbox::TOKEN {
                 self.inbox.drain();
                 self.read_inbox(py);
@@ -287,13 +369,14 @@ impl Hub {
                 let timer = timer.into_bound(py).into_any();
                 Self::escaped(slf, "squelch_timer_exception", Some(timer), error)
             }),
-            Task::Call(function) => function.bind(py).call0().map(drop),
+            Task::Call(function) => call0(function.bind(py)).map(drop),
             Task::Notify(listener) => {
                 let listener = listener.get();
                 match listener.cb(py) {
                     Some(cb) if !listener.spent(py) => {
                         let fileno = listener.fileno().into_pyobject(py)?.into_any();
-                        cb.bind(py).call1((&fileno,)).map(drop).or_else(|error| {
+                        let args = (&fileno,).into_pyobject(py)?.unbind();
+                        call(py, &cb, &args, None).map(drop).or_else(|error| {
                             Self::escaped(slf, "squelch_exception", Some(fileno), error)
                         })
                     }
@@ -361,6 +444,9 @@ impl Hub {
         Ok(())
     }
 }
+
+/// How long a hub sleeps before it makes sure that every signal ends its sleep.
+const NAP: Duration = Duration::from_millis(10);
 
 /// Seconds that a hub sleeps when there is nothing to wait for, as its `default_sleep` says.
 pub(super) const DEFAULT_SLEEP: f64 = 60.0;

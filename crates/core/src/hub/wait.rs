@@ -1,12 +1,14 @@
 //! Waiting: how a green thread gives up the processor and gets it back.
 
+use std::ffi::CStr;
 use std::os::fd::RawFd;
 
-use eventlet_greenlet::Greenlet;
-use eventlet_reactor::TimerKey;
+use eventlet_greenlet::{Greenlet, GreenletRef};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
 
+use super::entry::{self, Arguments, Step, WaitingCall};
 use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
@@ -16,11 +18,10 @@ use crate::{clock, errors};
 
 /// A wait that has been announced and not begun.
 ///
-/// It is a plain pair of numbers: the record is in the hub, so a frame that parks holds nothing that
-/// others point to.
+/// It is a plain number: the record is in the hub, so a frame that parks holds nothing that others point to.
+#[derive(Clone, Copy)]
 pub struct Parking {
     pub id: ParkId,
-    timer: Option<TimerKey>,
 }
 
 impl Hub {
@@ -47,11 +48,8 @@ impl Hub {
         deadline: Option<u64>,
     ) -> Parking {
         let greenlet = greenlet.clone_ref(py);
-        self.scheduler.with(py, |s| {
-            let id = s.parks.insert(greenlet);
-            let timer = deadline.map(|deadline| s.expire_at(deadline, id));
-            Parking { id, timer }
-        })
+        let id = self.scheduler.with(py, |s| s.park(greenlet, deadline));
+        Parking { id }
     }
 
     /// Waits: returns when somebody resumes this green thread, with what it was resumed with.
@@ -64,19 +62,21 @@ impl Hub {
         parking: Parking,
     ) -> PyResult<(Wake, Bound<'py, PyAny>)> {
         let result = Self::switch_out(slf, greenlet);
-        let wake = slf.get().unpark(slf.py(), parking);
+        let wake = slf.get().unpark(slf.py(), parking.id);
         Ok((wake, result?))
     }
 
     /// Ends a wait, begun or not, and tells who had woken it.
     #[inline]
-    pub(crate) fn unpark(&self, py: Python<'_>, parking: Parking) -> Wake {
-        let (park, timer) = self.scheduler.with(py, |s| {
-            let park = s.parks.remove(parking.id);
-            (park, parking.timer.and_then(|key| s.timers.cancel(key)))
-        });
-        drop(timer);
-        park.map_or(Wake::Pending, |park| park.wake())
+    pub(crate) fn unpark(&self, py: Python<'_>, id: ParkId) -> Wake {
+        match self.scheduler.with(py, |s| s.unpark(id)) {
+            Some((park, _dropped_here)) => {
+                let wake = park.wake();
+                drop(park.into_greenlet().into_object().into_bound(py));
+                wake
+            }
+            None => Wake::Pending,
+        }
     }
 
     /// Switches to whoever is next. `greenlet` is the running one.
@@ -98,30 +98,37 @@ impl Hub {
         greenlet: &Greenlet,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        match Self::next(slf, greenlet)? {
-            Some(next) => next.switch(py),
-            None => Ok(py.None().into_bound(py)),
+        let next = Self::next(slf, greenlet)?;
+        if next.is_none() {
+            return Ok(py.None().into_bound(py));
         }
+        // SAFETY: `next` promises that it is alive, the GIL is held, and a new reference or NULL with an
+        // exception comes back.
+        unsafe { Bound::from_owned_ptr_or_err(py, next.switch()) }
     }
 
-    /// Who is to run when `greenlet` gives way; none if it is to go on itself.
+    /// Who is to run when `greenlet` gives way; nobody if it is to go on itself.
     ///
-    /// It is not inlined, because what it needs on the stack would be copied with every green thread.
+    /// The hub keeps that greenlet alive until it has been resumed. The function is not inlined, because what
+    /// it needs on the stack would be copied with every green thread.
     #[inline(never)]
-    fn next(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<Option<Greenlet>> {
+    pub(super) fn next(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<GreenletRef> {
         let py = slf.py();
         let this = slf.get();
-        let hub = Self::ensure_greenlet(slf)?;
-        if !greenlet.parent_is(py, &hub) {
-            adopt(py, greenlet, &hub);
+        let hub = Self::loop_greenlet(slf)?;
+        if !greenlet.parent_is_ref(py, hub) {
+            adopt(slf, greenlet);
         }
         this.counters.switches.add();
         loop {
-            match this.scheduler.with(py, |s| s.next_direct(py)) {
-                Direct::To(next) if next.is(greenlet) => return Ok(None),
-                Direct::To(next) => return Ok(Some(next)),
+            match this
+                .scheduler
+                .with(py, super::scheduler::Scheduler::next_direct)
+            {
+                Direct::To(next) if next.is(greenlet) => return Ok(GreenletRef::NONE),
+                Direct::To(next) => return Ok(next),
                 Direct::RoundOver if this.turn_in_place(py) => {}
-                Direct::RoundOver | Direct::Hub => return Ok(Some(hub)),
+                Direct::RoundOver | Direct::Hub => return Ok(hub),
             }
         }
     }
@@ -178,19 +185,39 @@ impl Hub {
         parking: Parking,
         waiter: impl Fn(ParkId) -> Waiter,
     ) -> PyResult<Wake> {
-        let py = slf.py();
-        let this = slf.get();
-        let id = parking.id;
-        if this.hooks.io {
-            return Self::wait_by_hook(slf, fd, direction, greenlet, parking);
-        }
-        if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
-            this.unpark(py, parking);
-            return Err(refusal(py, fd, direction, refused));
+        let over = Self::register(slf, fd, direction, greenlet, parking, waiter)?;
+        if let Some(wake) = over {
+            return Ok(wake);
         }
         let result = Self::wait(slf, greenlet, parking);
-        this.io.with(py, |io| io.unwait_park(fd, direction, id));
+        let this = slf.get();
+        this.io
+            .with(slf.py(), |io| io.unwait_park(fd, direction, parking.id));
         Ok(result?.0)
+    }
+
+    /// Registers a wait that has been announced. With a hub whose class does that itself, the wait is over
+    /// afterwards, and this tells how it ended.
+    #[inline]
+    fn register(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        greenlet: &Greenlet,
+        parking: Parking,
+        waiter: impl Fn(ParkId) -> Waiter,
+    ) -> PyResult<Option<Wake>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.hooks.io {
+            return Self::wait_by_hook(slf, fd, direction, greenlet, parking).map(Some);
+        }
+        let id = parking.id;
+        if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
+            this.unpark(py, id);
+            return Err(refusal(py, fd, direction, refused));
+        }
+        Ok(None)
     }
 
     /// Waits until `set` can be read: a descriptor of the caller's, that stands for all of `members`.
@@ -294,14 +321,16 @@ impl Hub {
     }
 }
 
-/// Makes `hub` the greenlet that continues when `greenlet` ends.
+/// Makes the hub the greenlet that continues when `greenlet` ends.
 ///
 /// Not possible, and not needed, for a main greenlet or one that the hub itself descends from.
 #[cold]
 #[inline(never)]
-fn adopt(py: Python<'_>, greenlet: &Greenlet, hub: &Greenlet) {
-    if !greenlet.is_main() {
-        let _descends = greenlet.set_parent(py, hub);
+fn adopt(hub: &Bound<'_, Hub>, greenlet: &Greenlet) {
+    if !greenlet.is_main()
+        && let Ok(parent) = Hub::ensure_greenlet(hub)
+    {
+        let _descends = greenlet.set_parent(hub.py(), &parent);
     }
 }
 
@@ -335,32 +364,158 @@ pub fn io_closed(py: Python<'_>) -> PyErr {
     }
 }
 
-/// Lets other green threads run; comes back after at least `seconds`.
-///
-/// 0 gives way once: everything that was ready runs before the caller does.
-///
-/// Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed there and does nothing).
-#[pyfunction]
-#[pyo3(signature = (seconds = 0.0))]
-pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    let hub = current(py)?;
-    let this = hub.get();
-    let greenlet = Greenlet::current(py)?;
-    if this.is_hub_greenlet(py, &greenlet) {
-        return if seconds > 0.0 {
-            Err(errors::mainloop_error())
-        } else {
-            Ok(())
-        };
+/// The wait of a [`WaitingCall`] for a descriptor.
+pub(crate) struct Readiness {
+    hub: Py<Hub>,
+    id: ParkId,
+    fd: RawFd,
+    direction: Direction,
+}
+
+/// What came of beginning such a wait.
+pub(crate) enum Begun {
+    /// It is over, as the class of the hub does that itself.
+    Over(Wake),
+    /// It lasts; this is the running greenlet.
+    Waits(Readiness, Greenlet),
+}
+
+impl Readiness {
+    /// Begins to wait as [`Hub::wait_ready`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wait_ready`.
+    pub(crate) fn begin(
+        hub: Bound<'_, Hub>,
+        fd: RawFd,
+        direction: Direction,
+        deadline: Option<u64>,
+    ) -> PyResult<Begun> {
+        let py = hub.py();
+        let greenlet = Hub::waiting_greenlet(&hub)?;
+        let parking = hub.get().park(py, &greenlet, deadline);
+        let over = Hub::register(&hub, fd, direction, &greenlet, parking, Waiter::Park)?;
+        Ok(match over {
+            Some(Wake::Closed) => return Err(io_closed(py)),
+            Some(wake) => Begun::Over(wake),
+            None => {
+                let wait = Self {
+                    hub: hub.unbind(),
+                    id: parking.id,
+                    fd,
+                    direction,
+                };
+                Begun::Waits(wait, greenlet)
+            }
+        })
     }
-    let parking = if seconds > 0.0 {
-        this.park(py, &greenlet, Some(clock::after(clock::now(), seconds)))
-    } else {
-        let parking = this.park(py, &greenlet, None);
-        this.scheduler.with(py, |s| s.wake(parking.id, Wake::Ready));
-        parking
-    };
-    let result = Hub::switch_out(&hub, &greenlet);
-    this.unpark(py, parking);
-    result.map(drop)
+
+    /// The hub that the green thread waits on.
+    pub(crate) fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    /// Ends the wait after a switch, and tells why it is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wait_ready`.
+    pub(crate) fn end(
+        self,
+        py: Python<'_>,
+        switched: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<Wake> {
+        let hub = self.hub.into_bound(py);
+        let this = hub.get();
+        let wake = this.unpark(py, self.id);
+        this.io
+            .with(py, |io| io.unwait_park(self.fd, self.direction, self.id));
+        switched?;
+        match wake {
+            Wake::Closed => Err(io_closed(py)),
+            wake => Ok(wake),
+        }
+    }
+}
+
+/// Python's `sleep`, for native functions.
+pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    entry::finish(py, Sleep::start(py, seconds)?).map(drop)
+}
+
+/// Whether `object` is the integer 0.
+#[inline]
+fn is_zero(object: Borrowed<'_, '_, PyAny>) -> bool {
+    let mut overflow = 0;
+    // SAFETY: the GIL is held, and the object is an `int`, as its type is exactly that.
+    unsafe {
+        ffi::PyLong_CheckExact(object.as_ptr()) != 0
+            && ffi::PyLong_AsLongAndOverflow(object.as_ptr(), &raw mut overflow) == 0
+    }
+}
+
+/// `sleep(seconds=0.0)`.
+pub struct Sleep {
+    hub: Py<Hub>,
+    id: ParkId,
+}
+
+impl Sleep {
+    #[inline]
+    fn start(py: Python<'_>, seconds: f64) -> PyResult<Step<Self>> {
+        let hub = current(py)?;
+        let this = hub.get();
+        let greenlet = Greenlet::current(py)?;
+        if this.is_hub_greenlet(py, &greenlet) {
+            return if seconds > 0.0 {
+                Err(errors::mainloop_error())
+            } else {
+                Ok(Step::Done(py.None()))
+            };
+        }
+        let place = greenlet.clone_ref(py);
+        let id = if seconds > 0.0 {
+            let deadline = clock::after(clock::now(), seconds);
+            this.scheduler.with(py, |s| s.park(place, Some(deadline)))
+        } else {
+            this.scheduler.with(py, |s| s.park_for_a_round(place))
+        };
+        let hub = hub.unbind();
+        Ok(Step::Wait(Self { hub, id }, greenlet))
+    }
+}
+
+impl WaitingCall for Sleep {
+    const NAME: &CStr = c"sleep";
+
+    const DOC: &CStr = c"sleep(seconds=0.0)
+--
+
+Lets other green threads run; comes back after at least `seconds`.
+
+0 gives way once: everything that was ready runs before the caller does.
+
+Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed there and does nothing).";
+
+    fn begin(py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<Step<Self>> {
+        let [seconds] = arguments.optional(["seconds"])?;
+        let seconds = match seconds {
+            None => 0.0,
+            // By far the commonest: it needs no number to be made.
+            Some(seconds) if is_zero(seconds) => 0.0,
+            Some(seconds) => seconds.extract()?,
+        };
+        Self::start(py, seconds)
+    }
+
+    fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    fn resume(self, py: Python<'_>, switched: PyResult<Bound<'_, PyAny>>) -> PyResult<Step<Self>> {
+        let hub = self.hub.into_bound(py);
+        hub.get().unpark(py, self.id);
+        switched.map(|_| Step::Done(py.None()))
+    }
 }

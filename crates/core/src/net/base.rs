@@ -3,6 +3,8 @@
 //! It parses addresses and ancillary data, audits and checks arguments; being non-blocking, it raises
 //! `BlockingIOError` where it would have waited. These are not the hot paths.
 
+use std::ffi::c_int;
+
 use pyo3::exceptions::{PyBlockingIOError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -40,12 +42,15 @@ pub fn call<'py>(
 }
 
 /// The same, waiting and trying again for as long as it would block and the socket's timeout allows.
+///
+/// `flags` is the place of the flags among the arguments: with `MSG_DONTWAIT` in them there is no waiting.
 pub fn call_waiting<'py>(
     socket: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
     direction: Direction,
+    flags: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut limit = Limit::new();
     loop {
@@ -57,13 +62,29 @@ pub fn call_waiting<'py>(
         };
         let errno = would_block(socket.py(), &error, direction)?;
         match errno {
-            Some(errno) if !is_non_blocking(socket)? => {
+            Some(errno) if !is_non_blocking(socket)? && !forbids_waiting(args, kwargs, flags)? => {
                 drop(error);
                 limit.wait(socket, fd, direction, errno)?;
             }
             _ => return Err(error),
         }
     }
+}
+
+fn forbids_waiting(
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    place: usize,
+) -> PyResult<bool> {
+    let flags = match args.get_item(place) {
+        Ok(flags) => Some(flags),
+        Err(_) => match kwargs {
+            Some(kwargs) => kwargs.get_item("flags")?,
+            None => None,
+        },
+    };
+    let flags: c_int = flags.map_or(Ok(0), |flags| flags.extract())?;
+    Ok(flags & libc::MSG_DONTWAIT != 0)
 }
 
 /// The errno, if the operation can be tried again later.

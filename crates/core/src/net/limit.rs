@@ -4,6 +4,7 @@
 //! up the first time the operation would block; the deadline that comes of it holds for the whole operation,
 //! however often it has to wait.
 
+use std::ffi::c_int;
 use std::os::fd::RawFd;
 
 use pyo3::exceptions::PyTimeoutError;
@@ -21,6 +22,8 @@ pub enum Next {
     Retry,
     /// The peer is gone; there is nothing more to read.
     Ended,
+    /// Wait until the socket can be read, then try again.
+    Wait,
 }
 
 /// The deadline of one operation.
@@ -40,10 +43,14 @@ impl Limit {
         Self::Unknown
     }
 
+    /// One that is `seconds` away, or none.
+    pub fn after(seconds: Option<f64>) -> Self {
+        seconds.map_or(Self::Never, |seconds| {
+            Self::At(clock::after(clock::now(), seconds))
+        })
+    }
+
     /// Deals with a failed read: waits if it would have blocked.
-    ///
-    /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
-    /// the connection as one that has ended: Eventlet's rule.
     #[cold]
     #[inline(never)]
     pub fn after_read(
@@ -51,17 +58,17 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<Next> {
-        match errno {
-            libc::EINTR => socket.py().check_signals()?,
-            libc::EAGAIN | libc::ENOTCONN => self.wait(socket, fd, Direction::Read, errno)?,
-            libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => return Ok(Next::Ended),
-            _ => return Err(errors::os_error(socket.py(), errno)),
+        let next = after_failed_read(socket.py(), errno, flags)?;
+        if next != Next::Wait {
+            return Ok(next);
         }
+        self.wait(socket, fd, Direction::Read, errno)?;
         Ok(Next::Retry)
     }
 
-    /// Deals with a failed write: waits if it would have blocked.
+    /// Deals with a failed write: waits if it would have blocked, unless `flags` has `MSG_DONTWAIT`.
     #[cold]
     #[inline(never)]
     pub fn after_write(
@@ -69,10 +76,13 @@ impl Limit {
         socket: &Bound<'_, PyAny>,
         fd: RawFd,
         errno: i32,
+        flags: c_int,
     ) -> PyResult<()> {
         match errno {
             libc::EINTR => socket.py().check_signals(),
-            libc::EAGAIN => self.wait(socket, fd, Direction::Write, errno),
+            libc::EAGAIN if flags & libc::MSG_DONTWAIT == 0 => {
+                self.wait(socket, fd, Direction::Write, errno)
+            }
             _ => Err(errors::os_error(socket.py(), errno)),
         }
     }
@@ -101,6 +111,16 @@ impl Limit {
         if is_non_blocking(socket)? {
             return Ok(());
         }
+        self.wait_level(socket, fd, direction)
+    }
+
+    /// Waits for a descriptor of which the hub is told nothing when it is opened.
+    pub fn wait_level(
+        &mut self,
+        socket: &Bound<'_, PyAny>,
+        fd: RawFd,
+        direction: Direction,
+    ) -> PyResult<()> {
         let deadline = self.deadline(socket, libc::EAGAIN)?;
         let hub = hub::current(socket.py())?;
         timely(Hub::wait_level(&hub, fd, direction, deadline)?)
@@ -121,7 +141,8 @@ impl Limit {
         Hub::wait(&hub, &greenlet, parking).map(drop)
     }
 
-    fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
+    /// When a wait ends at the latest. `errno` is as in [`wait`](Self::wait).
+    pub fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
         match *self {
             Self::Unknown => {}
             Self::Never => return Ok(None),
@@ -149,7 +170,23 @@ pub fn is_non_blocking(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!timeout.is_none() && timeout.extract::<f64>()? <= 0.0)
 }
 
-fn timely(wake: Wake) -> PyResult<()> {
+/// What to do after a failed read.
+///
+/// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset the
+/// connection as one that has ended: Eventlet's rule. With `MSG_DONTWAIT` in `flags` there is no waiting.
+#[inline]
+pub fn after_failed_read(py: Python<'_>, errno: i32, flags: c_int) -> PyResult<Next> {
+    match errno {
+        libc::EAGAIN if flags & libc::MSG_DONTWAIT != 0 => Err(errors::os_error(py, errno)),
+        libc::EINTR => py.check_signals().map(|()| Next::Retry),
+        libc::EAGAIN | libc::ENOTCONN => Ok(Next::Wait),
+        libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => Ok(Next::Ended),
+        _ => Err(errors::os_error(py, errno)),
+    }
+}
+
+/// Raises the error of a wait whose time is up.
+pub fn timely(wake: Wake) -> PyResult<()> {
     match wake {
         Wake::TimedOut => Err(timed_out()),
         _ => Ok(()),

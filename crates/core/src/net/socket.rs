@@ -6,7 +6,7 @@ use std::os::fd::{IntoRawFd, RawFd};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::buffer::{self, Data, Memory};
 use super::limit::{Limit, Next};
@@ -24,35 +24,6 @@ pub struct SocketMethods;
 
 #[pymethods]
 impl SocketMethods {
-    /// Receives at most `bufsize` bytes; `b""` when the peer has closed or reset the connection.
-    #[pyo3(signature = (bufsize, flags = 0))]
-    pub(super) fn recv<'py>(
-        slf: &Bound<'py, Self>,
-        bufsize: isize,
-        flags: c_int,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let py = slf.py();
-        let Ok(size) = usize::try_from(bufsize) else {
-            return Err(PyValueError::new_err("negative buffersize in recv"));
-        };
-        let socket = slf.as_any();
-        let mut limit = Limit::new();
-        if size == 0 {
-            limit.wait_untried(socket, fd::of(socket)?, Direction::Read)?;
-        }
-        loop {
-            let fd = fd::of(socket)?;
-            match buffer::receive(py, fd, size, flags) {
-                Ok(bytes) => return bytes,
-                Err(errno) => {
-                    if limit.after_read(socket, fd, errno)? == Next::Ended {
-                        return Ok(PyBytes::new(py, b""));
-                    }
-                }
-            }
-        }
-    }
-
     /// Receives into a writable buffer, at most `nbytes` (0: as much as fits). Returns how many bytes came;
     /// 0 when the peer has closed or reset the connection.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
@@ -83,7 +54,7 @@ impl SocketMethods {
             match unsafe { buffer::receive_at(fd, memory.pointer(), size, flags) } {
                 Ok(count) => return Ok(count),
                 Err(errno) => {
-                    if limit.after_read(socket, fd, errno)? == Next::Ended {
+                    if limit.after_read(socket, fd, errno, flags)? == Next::Ended {
                         return Ok(0);
                     }
                 }
@@ -100,7 +71,7 @@ impl SocketMethods {
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvfrom");
         wait_if_empty(slf.as_any(), args)?;
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 1)
     }
 
     /// Receives a message into a writable buffer; returns its size and the sender's address.
@@ -112,7 +83,7 @@ impl SocketMethods {
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvfrom_into");
         wait_if_empty(slf.as_any(), args)?;
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Receives data and ancillary data; the arguments and the result are those of `socket.recvmsg`.
@@ -123,7 +94,7 @@ impl SocketMethods {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvmsg");
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Receives into buffers, with ancillary data; as `socket.recvmsg_into`.
@@ -134,7 +105,7 @@ impl SocketMethods {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = intern!(slf.py(), "recvmsg_into");
-        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read)
+        base::call_waiting(slf.as_any(), name, args, kwargs, Direction::Read, 2)
     }
 
     /// Sends what the kernel takes of `data`, at least one byte. Returns how many bytes that was.
@@ -151,7 +122,7 @@ impl SocketMethods {
             let fd = fd::of(socket)?;
             match buffer::send(fd, data.bytes(), flags) {
                 Ok(count) => return Ok(count),
-                Err(errno) => limit.after_write(socket, fd, errno)?,
+                Err(errno) => limit.after_write(socket, fd, errno, flags)?,
             }
         }
     }
@@ -178,7 +149,7 @@ impl SocketMethods {
                     }
                     slf.py().check_signals()?;
                 }
-                Err(errno) => limit.after_write(socket, fd, errno)?,
+                Err(errno) => limit.after_write(socket, fd, errno, flags)?,
             }
         }
     }
@@ -199,7 +170,8 @@ impl SocketMethods {
         }
         let args = PyTuple::new(py, all)?;
         let name = intern!(py, "sendto");
-        base::call_waiting(slf.as_any(), name, &args, None, Direction::Write)
+        let flags = if args.len() == 3 { 1 } else { args.len() };
+        base::call_waiting(slf.as_any(), name, &args, None, Direction::Write, flags)
     }
 
     /// Sends data and ancillary data; the arguments and the result are those of `socket.sendmsg`.
@@ -218,7 +190,7 @@ impl SocketMethods {
         } else {
             args.clone()
         };
-        base::call_waiting(slf.as_any(), name, &args, kwargs, Direction::Write)
+        base::call_waiting(slf.as_any(), name, &args, kwargs, Direction::Write, 2)
     }
 
     /// Waits for a connection; returns a green socket and the peer's address.

@@ -139,7 +139,7 @@ impl Poll {
         Ok(())
     }
 
-    /// Changes what a descriptor is polled for. Raises FileNotFoundError if it is not.
+    /// Changes what a descriptor is polled for. Raises `FileNotFoundError` if it is not.
     #[pyo3(signature = (fd, eventmask, /))]
     fn modify(&self, fd: &Bound<'_, PyAny>, eventmask: u16) -> PyResult<()> {
         let py = fd.py();
@@ -157,7 +157,7 @@ impl Poll {
         }
     }
 
-    /// Polls a descriptor no longer. Raises KeyError if it was not polled.
+    /// Polls a descriptor no longer. Raises `KeyError` if it was not polled.
     #[pyo3(signature = (fd, /))]
     fn unregister(&self, fd: &Bound<'_, PyAny>) -> PyResult<()> {
         let fileno = descriptor(fd)?;
@@ -212,7 +212,7 @@ enum Asked {
 }
 
 impl Asked {
-    fn is_met(self, entry: &libc::pollfd) -> bool {
+    fn is_met(self, entry: libc::pollfd) -> bool {
         if self == Self::All || entry.revents & libc::POLLNVAL != 0 {
             return entry.revents != 0;
         }
@@ -262,7 +262,7 @@ fn look(py: Python<'_>, set: &mut [libc::pollfd], asked: Asked) -> PyResult<bool
             errno => return Err(errors::os_error(py, errno)),
         }
     }
-    Ok(set.iter().any(|entry| asked.is_met(entry)))
+    Ok(set.iter().any(|entry| asked.is_met(*entry)))
 }
 
 /// Waits on the hub. Marks those that were closed meanwhile, if the result says that there are any.

@@ -512,7 +512,7 @@ impl Condition {
             id: parking.id,
         };
         if let Some(waiter) = this.state.with(py, |s| s.park(ticket, waiter)) {
-            hub.get().unpark(py, parking);
+            hub.get().unpark(py, parking.id);
             drop(waiter);
             return Ok(Wake::Ready);
         }

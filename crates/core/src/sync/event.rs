@@ -7,6 +7,9 @@
 //! after it: so a waiter remembers the epoch in which it began, and an outcome with waiters on their way is
 //! kept under its epoch until the last of them has picked it up.
 
+use std::ffi::CStr;
+
+use pyo3::Borrowed;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -17,6 +20,7 @@ use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::clock;
 use crate::greenthread::exception_from;
+use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::{self, Hub, ParkId, Wake};
 
 /// A value that one green thread sends and any number wait for.
@@ -182,53 +186,6 @@ impl Event {
         }
     }
 
-    /// Waits until something is sent and returns it; an exception is raised.
-    ///
-    /// After `timeout` seconds (None waits for ever) it gives up and returns `timeout_value`. Give an object
-    /// of your own there to tell a time that is up from None that was sent:
-    ///
-    ///     LATE = object()
-    ///     if event.wait(5, LATE) is LATE: ...
-    #[pyo3(signature = (timeout = None, timeout_value = None))]
-    fn wait(
-        &self,
-        py: Python<'_>,
-        timeout: Option<f64>,
-        timeout_value: Option<Py<PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
-        if let Some(outcome) = self.outcome(py) {
-            return outcome.deliver(py);
-        }
-        let hub = hub::current(py)?;
-        let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
-        loop {
-            // Making a hub runs Python code, and that lets other threads run: look again.
-            if let Some(outcome) = self.outcome(py) {
-                return outcome.deliver(py);
-            }
-            let greenlet = Hub::waiting_greenlet(&hub)?;
-            let parking = hub.get().park(py, &greenlet, deadline);
-            let id = parking.id;
-            let waiter = Waiter {
-                hub: hub.clone().unbind(),
-                id,
-            };
-            let epoch = self.state.with(py, |s| {
-                s.waiters.push(waiter);
-                s.epoch
-            });
-            let result = Hub::wait(&hub, &greenlet, parking);
-            match self.leave(py, &hub, id, epoch) {
-                // Sent, and nothing else has happened to this green thread.
-                Some(outcome) if result.is_ok() => return outcome.deliver(py),
-                _ => {}
-            }
-            if result?.0 == Wake::TimedOut {
-                return Ok(timeout_value.unwrap_or_else(|| py.None()));
-            }
-        }
-    }
-
     /// Sends a value, or with `exc` an exception (an instance, a class, or the arguments of a `throw`).
     ///
     /// Raises `AssertionError` if something has been sent already.
@@ -354,5 +311,99 @@ impl Event {
         });
         drop((waiter, past));
         outcome
+    }
+}
+
+/// `Event.wait(timeout=None, timeout_value=None)`.
+pub struct Wait {
+    event: Py<Event>,
+    hub: Py<Hub>,
+    id: ParkId,
+    epoch: u64,
+    deadline: Option<u64>,
+    timeout_value: Option<Py<PyAny>>,
+}
+
+impl Wait {
+    /// Joins the line, unless something has been sent.
+    fn enter(
+        event: Bound<'_, Event>,
+        hub: Bound<'_, Hub>,
+        deadline: Option<u64>,
+        timeout_value: Option<Py<PyAny>>,
+    ) -> PyResult<Step<Self>> {
+        let py = event.py();
+        // Making a hub runs Python code, and that lets other threads run: look again.
+        if let Some(outcome) = event.get().outcome(py) {
+            return outcome.deliver(py).map(Step::Done);
+        }
+        let greenlet = Hub::waiting_greenlet(&hub)?;
+        let id = hub.get().park(py, &greenlet, deadline).id;
+        let waiter = Waiter {
+            hub: hub.clone().unbind(),
+            id,
+        };
+        let epoch = event.get().state.with(py, |s| {
+            s.waiters.push(waiter);
+            s.epoch
+        });
+        let wait = Self {
+            event: event.unbind(),
+            hub: hub.unbind(),
+            id,
+            epoch,
+            deadline,
+            timeout_value,
+        };
+        Ok(Step::Wait(wait, greenlet))
+    }
+}
+
+impl WaitingCall for Wait {
+    const NAME: &CStr = c"wait";
+
+    const DOC: &CStr = c"wait($self, timeout=None, timeout_value=None)
+--
+
+Waits until something is sent and returns it; an exception is raised.
+
+After `timeout` seconds (None waits for ever) it gives up and returns `timeout_value`. Give an object
+of your own there to tell a time that is up from None that was sent:
+
+    LATE = object()
+    if event.wait(5, LATE) is LATE: ...";
+
+    fn begin(py: Python<'_>, arguments: &Arguments<'_>) -> PyResult<Step<Self>> {
+        let [timeout, timeout_value] = arguments.optional(["timeout", "timeout_value"])?;
+        let timeout: Option<f64> = timeout.map_or(Ok(None), Borrowed::extract)?;
+        // SAFETY: it is a method of events.
+        let event = unsafe { arguments.receiver::<Event>() };
+        if let Some(outcome) = event.get().outcome(py) {
+            return outcome.deliver(py).map(Step::Done);
+        }
+        let hub = hub::current(py)?;
+        let deadline = timeout.map(|timeout| clock::after(clock::now(), timeout));
+        let timeout_value = timeout_value.map(|value| value.to_owned().unbind());
+        Self::enter(event, hub, deadline, timeout_value)
+    }
+
+    fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    fn resume(self, py: Python<'_>, switched: PyResult<Bound<'_, PyAny>>) -> PyResult<Step<Self>> {
+        let hub = self.hub.into_bound(py);
+        let event = self.event.into_bound(py);
+        let wake = hub.get().unpark(py, self.id);
+        match event.get().leave(py, &hub, self.id, self.epoch) {
+            // Sent, and nothing else has happened to this green thread.
+            Some(outcome) if switched.is_ok() => return outcome.deliver(py).map(Step::Done),
+            _ => {}
+        }
+        switched?;
+        if wake == Wake::TimedOut {
+            return Ok(Step::Done(self.timeout_value.unwrap_or_else(|| py.None())));
+        }
+        Self::enter(event, hub, self.deadline, self.timeout_value)
     }
 }

@@ -86,6 +86,10 @@ impl Line for State {
     fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
     }
+
+    fn serves_hub(&self) -> bool {
+        true
+    }
 }
 
 #[pymethods]
@@ -100,7 +104,7 @@ impl RLock {
     ///
     /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
     /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-    /// false, `OverflowError` for one of centuries, and `RuntimeError` in the hub, which cannot wait.
+    /// false, and `OverflowError` for one of centuries.
     #[pyo3(
         signature = (blocking = Flag(true), timeout = None),
         text_signature = "($self, blocking=True, timeout=-1)"

@@ -452,10 +452,10 @@ impl Connection {
         let Some(target) = self.state.with(py, |s| s.handler.clone()) else {
             return;
         };
-        let due = Due::Handle(IoHandler {
+        let due = Due::Handle(Box::new(IoHandler {
             target,
             expired: true,
-        });
+        }));
         let key = hub
             .get()
             .scheduler

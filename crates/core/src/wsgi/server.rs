@@ -525,10 +525,10 @@ impl WsgiServer {
         if let Some(target) = handler
             && !paused
         {
-            let handler = Due::Handle(io::IoHandler {
+            let handler = Due::Handle(Box::new(io::IoHandler {
                 target,
                 expired: true,
-            });
+            }));
             let deadline = clock::now() + ACCEPT_PAUSE;
             hub.get()
                 .scheduler

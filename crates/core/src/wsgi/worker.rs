@@ -132,7 +132,7 @@ impl Worker {
             hub: hub.clone().unbind(),
         };
         if let Some(spare) = server.keep_worker(py, spare) {
-            hub.get().unpark(py, parking);
+            hub.get().unpark(py, parking.id);
             drop(spare);
             return Ok(false);
         }

@@ -1,0 +1,1 @@
+"""The package ``urllib``: what of it reaches the network is green."""
