@@ -325,6 +325,19 @@ def test_contexts(listener, certificate):
 
 
 @pytest.mark.parametrize(
+    "make",
+    [
+        ssl.create_default_context,
+        ssl._create_default_https_context,
+        ssl._create_unverified_context,
+        ssl._create_stdlib_context,
+    ],
+)
+def test_contexts_are_green_however_they_are_made(make):
+    assert type(make()) is ssl.GreenSSLContext is ssl.SSLContext
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("options", ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET),

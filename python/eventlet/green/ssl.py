@@ -305,6 +305,18 @@ def create_default_context(*args: Any, **kwargs: Any) -> GreenSSLContext:
 
 _create_default_https_context = create_default_context
 
+_original_create_unverified: Any = _original._create_unverified_context
+
+
+def _create_unverified_context(*args: Any, **kwargs: Any) -> GreenSSLContext:
+    context = _original_create_unverified(*args, **kwargs)
+    context.__class__ = GreenSSLContext
+    assert isinstance(context, GreenSSLContext)
+    return context
+
+
+_create_stdlib_context = _create_unverified_context
+
 
 def get_server_certificate(
     addr: tuple[str, int],
