@@ -20,7 +20,9 @@ use pyo3::types::{PyBytes, PyMemoryView, PySlice, PyTuple, PyType};
 use super::buffer::{self, Data};
 use super::fd;
 use super::limit::{Limit, is_non_blocking};
+use super::recv::Recv;
 use super::socket::SocketMethods;
+use crate::hub::entry;
 use crate::hub::io::Direction;
 
 /// A record holds no more than this, and one read returns no more than a record.
@@ -43,8 +45,9 @@ impl TlsMethods {
     fn recv<'py>(slf: &Bound<'py, Self>, buflen: isize, flags: i32) -> PyResult<Bound<'py, PyAny>> {
         let socket = slf.as_any();
         if layer(socket)?.is_none() {
-            let plain = slf.as_any().cast::<SocketMethods>()?;
-            return SocketMethods::recv(plain, buflen, flags).map(Bound::into_any);
+            let py = slf.py();
+            let step = Recv::start(socket.clone(), buflen, flags)?;
+            return entry::finish(py, step).map(|data| data.into_bound(py));
         }
         refuse_flags(slf, flags, "recv")?;
         if !is_exact(socket) {
