@@ -242,10 +242,21 @@ def test_accept_does_not_wait_for_handshakes(listener):
             sock.close()
 
 
-def test_what_is_asked_after_accept_does_the_handshake(listener):
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda conn: conn.version().startswith("TLS"),
+        lambda conn: len(conn.cipher()) == 3,
+        lambda conn: len(conn.shared_ciphers()) > 0,
+        lambda conn: conn.compression() is None,
+        lambda conn: conn.getpeercert() is None,
+        lambda conn: conn.selected_alpn_protocol() is None,
+    ],
+)
+def test_what_is_asked_after_accept_does_the_handshake(listener, ask):
     client = eventlet.spawn(lambda: ssl.wrap_socket(eventlet.connect(listener.getsockname())))
     conn, _ = listener.accept()
-    assert conn.version().startswith("TLS")
+    assert ask(conn)
     client.wait().close()
     conn.close()
 
