@@ -626,6 +626,26 @@ assert main.ident == standard.main_thread().ident == threading.get_ident()
     )
 
 
+def test_threads_that_a_pool_thread_has_started_come_to_their_end(run_python):
+    done = run_python(
+        PATCHED
+        + """
+from concurrent.futures import ThreadPoolExecutor
+from eventlet import tpool
+def run():
+    time.sleep(0.01)
+    print("thread")
+def call():
+    threading.Thread(target=run, daemon=False).start()
+    kept.append(ThreadPoolExecutor())
+    return kept[0].submit(int, "7").result()
+kept = []
+assert tpool.execute(call) == 7
+"""
+    )
+    assert done.stdout == "thread\n"
+
+
 def test_unpatched_green_threads_are_waited_for_too(run_python):
     done = run_python(
         """

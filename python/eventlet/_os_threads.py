@@ -20,6 +20,7 @@ from _weakref import ref
 from collections.abc import Callable
 from typing import Any
 
+from eventlet._core import has_hub
 from eventlet.event import Event
 
 __all__ = ["RLock", "ThreadPool", "Worker", "allocate_lock", "get_ident", "start_new_thread"]
@@ -73,12 +74,14 @@ class Worker:
 class _Crew:
     """The threads that take calls from one queue; a pool has one at a time."""
 
-    __slots__ = ("jobs", "size", "unfinished")
+    __slots__ = ("jobs", "size", "sleepers", "unfinished")
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         #: How many threads there are.
         self.size = 0
+        #: What the threads wait for that have green threads of their own: a job, perhaps.
+        self.sleepers: list[Event] = []
         #: How many calls are waiting or under way.
         self.unfinished = 0
 
@@ -208,6 +211,10 @@ class ThreadPool:
             self.threads.clear()
             for _ in range(crew.size):
                 crew.jobs.put(None)
+            sleepers = crew.sleepers[:]
+            crew.sleepers.clear()
+        for sleeper in sleepers:
+            sleeper.send()
         return workers
 
     def __enter__(self) -> ThreadPool:
@@ -231,6 +238,9 @@ class ThreadPool:
         with self._lock:
             crew.unfinished += 1
             crew.jobs.put(job)
+            sleeper = crew.sleepers.pop() if crew.sleepers else None
+        if sleeper is not None:
+            sleeper.send()
 
     def _start_thread(self, crew: _Crew) -> None:
         """Start a thread that has been counted already."""
@@ -275,6 +285,8 @@ class ThreadPool:
             if crew.size <= self.max_threads:
                 try:
                     idle = self.idle_seconds
+                    if has_hub():
+                        return self._sleep(crew, idle)
                     return crew.jobs.get(True, idle) if idle is not None else crew.jobs.get()
                 except Empty:
                     pass
@@ -285,6 +297,23 @@ class ThreadPool:
                 if (surplus and crew.size > 1) or (spare and self._crew is crew):
                     crew.size -= 1
                     return None
+
+    def _sleep(self, crew: _Crew, seconds: float | None) -> _Job | None:
+        """As `get` of the queue, while green threads run that calls have left behind."""
+        while True:
+            with self._lock:
+                try:
+                    return crew.jobs.get_nowait()
+                except Empty:
+                    sleeper = Event()
+                    crew.sleepers.append(sleeper)
+            sleeper.wait(seconds)
+            with self._lock:
+                # Otherwise somebody has just taken it to wake us.
+                if sleeper in crew.sleepers:
+                    crew.sleepers.remove(sleeper)
+                    if crew.jobs.empty():
+                        raise Empty
 
     def _run(self, crew: _Crew, job: _Job) -> None:
         done = function = args = kwargs = result = error = None
