@@ -33,7 +33,11 @@ def run_program(request, run_python):
     """Runs a program in which asyncio was imported before or after patching."""
 
     def run(code):
-        return run_python(BEGIN.format(early=request.param == "early") + code)
+        return run_python(
+            BEGIN.format(early=request.param == "early") + code,
+            # On the asyncio hub there is one loop for the OS thread, and it is the hub's.
+            env={"EVENTLET_HUB": ""},
+        )
 
     return run
 
