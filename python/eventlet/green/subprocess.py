@@ -49,9 +49,10 @@ class _GreenIO(_ModuleType):
     def __getattr__(self, name: str) -> Any:
         return getattr(_io, name)
 
-    def open(self, file: Any, mode: str = "r", buffering: int = -1) -> Any:
-        """Make a file object of a pipe."""
-        return _GreenPipe(file, mode, buffering)
+    def open(self, file: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a file object; that of a descriptor, as of a pipe, is green."""
+        make = _GreenPipe if isinstance(file, int) else _io.open
+        return make(file, *args, **kwargs)
 
 
 io = _GreenIO("io")
