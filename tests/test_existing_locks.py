@@ -653,7 +653,8 @@ other = Thread(target=leave.wait)
 other.start()
 patch(True)
 joining = [eventlet.spawn(other.join) for _ in range(3)]
-eventlet.sleep(0)
+assert eventlet.spawn(other.join, 0.001).wait() is None
+assert eventlet.spawn(other.join, 0).wait() is None
 leave.set()
 for thread in joining:
     thread.wait()

@@ -21,7 +21,7 @@ def tick():
 
 eventlet.spawn(tick)
 
-def others_ran(least=5):
+def others_ran(least=2):
     found = len(ticks) >= least
     ticks.clear()
     return found

@@ -474,6 +474,25 @@ print("main", flush=True)
     assert done.stderr == ""
 
 
+def test_a_green_thread_may_be_the_first_to_use_the_unpatched_module(run_python):
+    run_python(
+        """
+import eventlet
+from eventlet.green import threading
+assert not hasattr(threading, "__path__") and not hasattr(threading, "nothing")
+def use():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    return threading.main_thread()
+main = eventlet.spawn(use).wait()
+assert main is threading.current_thread() and threading.enumerate() == [main]
+import threading as standard
+assert main.ident == standard.main_thread().ident == threading.get_ident()
+"""
+    )
+
+
 def test_unpatched_green_threads_are_waited_for_too(run_python):
     done = run_python(
         """

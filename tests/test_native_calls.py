@@ -7,12 +7,14 @@ import pytest
 
 import eventlet
 from eventlet.event import Event
+from eventlet.green import socket
 from eventlet.greenthread import GreenThread
 
 CALLS = [
     (eventlet.sleep, "(seconds=0.0)"),
     (Event.wait, "(self, /, timeout=None, timeout_value=None)"),
     (GreenThread.wait, "(self, /)"),
+    (socket.socket.recv, "(self, /, bufsize, flags=0)"),
 ]
 
 
@@ -52,11 +54,24 @@ def test_arguments_by_name_and_by_position():
         (lambda: Event.wait(3), "doesn't apply to a 'int' object"),
         (lambda: GreenThread().wait(1), r"wait\(\) takes at most 0 arguments \(1 given\)"),
         (lambda: GreenThread.wait(3), "doesn't apply to a 'int' object"),
+        (lambda: socket.socket.recv(object(), 1), "doesn't apply to a 'object' object"),
     ],
 )
 def test_wrong_arguments(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_a_missing_argument():
+    one, other = socket.socketpair()
+    with one, other:
+        with pytest.raises(TypeError, match=r"recv\(\) missing required argument 'bufsize'"):
+            one.recv()
+        with pytest.raises(TypeError, match=r"recv\(\) missing required argument 'bufsize'"):
+            one.recv(flags=0)
+        other.sendall(b"data")
+        assert one.recv(flags=socket.MSG_PEEK, bufsize=2) == b"da"
+        assert one.recv(bufsize=9) == b"data"
 
 
 def test_an_error_in_an_argument_is_passed_on():
@@ -77,18 +92,22 @@ def saved(wait):
     return bytes_
 
 
-@pytest.mark.parametrize("name", ["sleep", "event", "join"])
+@pytest.mark.parametrize("name", ["sleep", "event", "join", "recv"])
 def test_a_green_thread_that_waits_takes_little_of_the_stack(name):
     main = greenlet.getcurrent()
     plain = greenlet.greenlet(lambda: main.switch())
     plain.switch()
     other = eventlet.spawn(eventlet.sleep, 60)
+    one, peer = socket.socketpair()
     waits = {
         "sleep": lambda: eventlet.sleep(60),
         "event": lambda: Event().wait(),
         "join": lambda: other.wait(),
+        "recv": lambda: one.recv(1),
     }
     # A frame at the bottom, and one that waits; what is between them is the interpreter's.
     assert saved(waits[name]) < plain._stack_saved + 512
     plain.switch()
     other.kill()
+    one.close()
+    peer.close()

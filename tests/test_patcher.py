@@ -95,6 +95,7 @@ def state():
 
 before_modules = {*sys.modules}
 patchable = {
+    "_thread",
     "os", "queue", "select", "selectors", "socket", "ssl", "subprocess", "threading", "time"
 }
 """
@@ -330,3 +331,44 @@ sys.exit(subprocess.run(command).returncode)
 """
     )
     assert done.stdout == "__main__ ['one', '-two'] eventlet.green.time\n"
+
+
+def test_green_threads_that_import_the_same_module_wait_for_each_other(run_python, tmp_path):
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.01)\nvalue = 1\n")
+    run_python(
+        """
+import sys
+sys.path.insert(0, ".")
+import eventlet
+eventlet.monkey_patch()
+def use():
+    from slow import value
+    return value
+assert [green.wait() for green in [eventlet.spawn(use) for _ in range(3)]] == [1, 1, 1]
+"""
+    )
+
+
+def test_a_module_that_a_green_thread_imports_may_patch(run_python, tmp_path):
+    (tmp_path / "patches.py").write_text(
+        "from eventlet import patcher, sleep\npatcher.monkey_patch()\nsleep(0)\nvalue = 1\n"
+    )
+    (tmp_path / "imports.py").write_text("from patches import value\n")
+    (tmp_path / "restores.py").write_text("from eventlet import patcher\npatcher.unpatch()\n")
+    run_python(
+        """
+import sys
+sys.path.insert(0, ".")
+import eventlet
+def use():
+    import imports
+    import restores
+    import imports
+    return imports.value
+for _ in range(2):
+    green = eventlet.spawn(use)
+    assert green.wait() == 1
+    for name in ("patches", "imports", "restores"):
+        del sys.modules[name]
+"""
+    )

@@ -179,6 +179,19 @@ def test_closing_wakes_who_waits(pair, clean_hub):
         reader.wait()
 
 
+def test_closed_sockets_say_so(pair):
+    client, server = pair
+    server.sendall(b"x")
+    assert client.recv(10) == b"x"
+    client.close()
+    for call in (lambda: client.read(1), lambda: client.write(b"x")):
+        with pytest.raises(ValueError, match="closed or unwrapped"):
+            call()
+    for call in (lambda: client.recv(1), lambda: client.sendall(b"x"), lambda: client.send(b"x")):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            call()
+
+
 def test_end_of_stream(pair):
     client, server = pair
     server.close()
@@ -748,6 +761,20 @@ def test_interrupted_handshake(client_context, server_context, how, server_side,
                 thread.wait()
         with pytest.raises(OSError):
             os.fstat(fileno)
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("name", ["recv", "recv_into"])
+def test_shutdown_ends_a_read(pair, read_before, name):
+    client, server = pair
+    if read_before:
+        server.sendall(b"x")
+        assert client.recv(10) == b"x"
+    reader = parked(getattr(client, name), 10 if name == "recv" else bytearray(10))
+    client.shutdown(socket.SHUT_RDWR)
+    assert reader.wait() in (b"", 0)
+    with pytest.raises(ValueError, match="closed or unwrapped"):
+        client.read(1)
 
 
 def test_a_reader_that_timed_out_reads_on(pair):

@@ -63,6 +63,8 @@ del _name, _from
 
 
 def __getattr__(name: str) -> Any:
+    if not hasattr(_original, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_rest(), name)
 
 
@@ -81,6 +83,10 @@ def _rest() -> ModuleType:
         _register_atexit(vars(made)["_shutdown"])
         for name in __patched__:
             setattr(made, name, globals()[name])
+        # Not the green thread that happens to be the first to ask.
+        main = vars(made)["_main_thread"]
+        main._ident = _original.main_thread().ident
+        vars(made)["_active"] = {main._ident: main}
         _fork.watch(made)
     return made
 
@@ -133,7 +139,7 @@ def excepthook(args: Any, /) -> None:
     _original_excepthook(args)
 
 
-_original_excepthook: Callable[[Any], None] = _original.__excepthook__
+_original_excepthook: Callable[[Any], object] = _original.__excepthook__
 _register_atexit: Callable[..., None] = vars(_original)["_register_atexit"]
 _original_shutdown: Callable[[], None] = vars(_original)["_shutdown"]
 

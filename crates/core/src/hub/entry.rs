@@ -97,6 +97,20 @@ impl<'py> Arguments<'py> {
         Ok(found)
     }
 
+    /// An argument for a parameter that may not be left out, from [`optional`](Self::optional).
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` if it was.
+    #[inline]
+    pub fn required<'a>(
+        &self,
+        argument: Option<Borrowed<'a, 'py, PyAny>>,
+        name: &str,
+    ) -> PyResult<Borrowed<'a, 'py, PyAny>> {
+        argument.ok_or_else(|| self.missing(name))
+    }
+
     #[inline]
     fn at(&self, index: usize) -> Borrowed<'_, 'py, PyAny> {
         // SAFETY: the caller stays below the number of arguments, and the interpreter holds references to all
@@ -134,6 +148,13 @@ impl<'py> Arguments<'py> {
 
     #[cold]
     #[inline(never)]
+    fn missing(&self, name: &str) -> PyErr {
+        let function = self.function.to_string_lossy();
+        PyTypeError::new_err(format!("{function}() missing required argument '{name}'"))
+    }
+
+    #[cold]
+    #[inline(never)]
     fn too_many(&self, most: usize) -> PyErr {
         let function = self.function.to_string_lossy();
         let count = self.count;
@@ -141,6 +162,19 @@ impl<'py> Arguments<'py> {
         PyTypeError::new_err(format!(
             "{function}() takes at most {most} argument{plural} ({count} given)"
         ))
+    }
+}
+
+/// Makes a call for a native function, which waits on a stack of any depth.
+pub fn finish<C: WaitingCall>(py: Python<'_>, mut step: Step<C>) -> PyResult<Py<PyAny>> {
+    loop {
+        step = match step {
+            Step::Done(result) => return Ok(result),
+            Step::Wait(call, greenlet) => {
+                let switched = Hub::switch_out(call.hub().bind(py), &greenlet);
+                call.resume(py, switched)?
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
-use super::entry::{Arguments, Step, WaitingCall};
+use super::entry::{self, Arguments, Step, WaitingCall};
 use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
@@ -19,6 +19,7 @@ use crate::{clock, errors};
 /// A wait that has been announced and not begun.
 ///
 /// It is a plain number: the record is in the hub, so a frame that parks holds nothing that others point to.
+#[derive(Clone, Copy)]
 pub struct Parking {
     pub id: ParkId,
 }
@@ -184,19 +185,39 @@ impl Hub {
         parking: Parking,
         waiter: impl Fn(ParkId) -> Waiter,
     ) -> PyResult<Wake> {
+        let over = Self::register(slf, fd, direction, greenlet, parking, waiter)?;
+        if let Some(wake) = over {
+            return Ok(wake);
+        }
+        let result = Self::wait(slf, greenlet, parking);
+        let this = slf.get();
+        this.io
+            .with(slf.py(), |io| io.unwait_park(fd, direction, parking.id));
+        Ok(result?.0)
+    }
+
+    /// Registers a wait that has been announced. With a hub whose class does that itself, the wait is over
+    /// afterwards, and this tells how it ended.
+    #[inline]
+    fn register(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        direction: Direction,
+        greenlet: &Greenlet,
+        parking: Parking,
+        waiter: impl Fn(ParkId) -> Waiter,
+    ) -> PyResult<Option<Wake>> {
         let py = slf.py();
         let this = slf.get();
-        let id = parking.id;
         if this.hooks.io {
-            return Self::wait_by_hook(slf, fd, direction, greenlet, parking);
+            return Self::wait_by_hook(slf, fd, direction, greenlet, parking).map(Some);
         }
+        let id = parking.id;
         if let Err(refused) = this.watch(py, fd, direction, waiter(id)) {
             this.unpark(py, id);
             return Err(refusal(py, fd, direction, refused));
         }
-        let result = Self::wait(slf, greenlet, parking);
-        this.io.with(py, |io| io.unwait_park(fd, direction, id));
-        Ok(result?.0)
+        Ok(None)
     }
 
     /// Waits until `set` can be read: a descriptor of the caller's, that stands for all of `members`.
@@ -343,35 +364,84 @@ pub fn io_closed(py: Python<'_>) -> PyErr {
     }
 }
 
-/// Python's `sleep`, for native functions.
-pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    let Some((hub, id, greenlet)) = lie_down(py, seconds)? else {
-        return Ok(());
-    };
-    Hub::wait(&hub, &greenlet, Parking { id }).map(drop)
+/// The wait of a [`WaitingCall`] for a descriptor.
+pub(crate) struct Readiness {
+    hub: Py<Hub>,
+    id: ParkId,
+    fd: RawFd,
+    direction: Direction,
 }
 
-/// Announces the wait of a sleep. None in the hub, which does not sleep for 0 seconds and cannot for more.
-#[inline]
-fn lie_down(py: Python<'_>, seconds: f64) -> PyResult<Option<(Bound<'_, Hub>, ParkId, Greenlet)>> {
-    let hub = current(py)?;
-    let this = hub.get();
-    let greenlet = Greenlet::current(py)?;
-    if this.is_hub_greenlet(py, &greenlet) {
-        return if seconds > 0.0 {
-            Err(errors::mainloop_error())
-        } else {
-            Ok(None)
-        };
+/// What came of beginning such a wait.
+pub(crate) enum Begun {
+    /// It is over, as the class of the hub does that itself.
+    Over(Wake),
+    /// It lasts; this is the running greenlet.
+    Waits(Readiness, Greenlet),
+}
+
+impl Readiness {
+    /// Begins to wait as [`Hub::wait_ready`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wait_ready`.
+    pub(crate) fn begin(
+        hub: Bound<'_, Hub>,
+        fd: RawFd,
+        direction: Direction,
+        deadline: Option<u64>,
+    ) -> PyResult<Begun> {
+        let py = hub.py();
+        let greenlet = Hub::waiting_greenlet(&hub)?;
+        let parking = hub.get().park(py, &greenlet, deadline);
+        let over = Hub::register(&hub, fd, direction, &greenlet, parking, Waiter::Park)?;
+        Ok(match over {
+            Some(Wake::Closed) => return Err(io_closed(py)),
+            Some(wake) => Begun::Over(wake),
+            None => {
+                let wait = Self {
+                    hub: hub.unbind(),
+                    id: parking.id,
+                    fd,
+                    direction,
+                };
+                Begun::Waits(wait, greenlet)
+            }
+        })
     }
-    let place = greenlet.clone_ref(py);
-    let id = if seconds > 0.0 {
-        let deadline = clock::after(clock::now(), seconds);
-        this.scheduler.with(py, |s| s.park(place, Some(deadline)))
-    } else {
-        this.scheduler.with(py, |s| s.park_for_a_round(place))
-    };
-    Ok(Some((hub, id, greenlet)))
+
+    /// The hub that the green thread waits on.
+    pub(crate) fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    /// Ends the wait after a switch, and tells why it is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wait_ready`.
+    pub(crate) fn end(
+        self,
+        py: Python<'_>,
+        switched: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<Wake> {
+        let hub = self.hub.into_bound(py);
+        let this = hub.get();
+        let wake = this.unpark(py, self.id);
+        this.io
+            .with(py, |io| io.unwait_park(self.fd, self.direction, self.id));
+        switched?;
+        match wake {
+            Wake::Closed => Err(io_closed(py)),
+            wake => Ok(wake),
+        }
+    }
+}
+
+/// Python's `sleep`, for native functions.
+pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    entry::finish(py, Sleep::start(py, seconds)?).map(drop)
 }
 
 /// Whether `object` is the integer 0.
@@ -389,6 +459,31 @@ fn is_zero(object: Borrowed<'_, '_, PyAny>) -> bool {
 pub struct Sleep {
     hub: Py<Hub>,
     id: ParkId,
+}
+
+impl Sleep {
+    #[inline]
+    fn start(py: Python<'_>, seconds: f64) -> PyResult<Step<Self>> {
+        let hub = current(py)?;
+        let this = hub.get();
+        let greenlet = Greenlet::current(py)?;
+        if this.is_hub_greenlet(py, &greenlet) {
+            return if seconds > 0.0 {
+                Err(errors::mainloop_error())
+            } else {
+                Ok(Step::Done(py.None()))
+            };
+        }
+        let place = greenlet.clone_ref(py);
+        let id = if seconds > 0.0 {
+            let deadline = clock::after(clock::now(), seconds);
+            this.scheduler.with(py, |s| s.park(place, Some(deadline)))
+        } else {
+            this.scheduler.with(py, |s| s.park_for_a_round(place))
+        };
+        let hub = hub.unbind();
+        Ok(Step::Wait(Self { hub, id }, greenlet))
+    }
 }
 
 impl WaitingCall for Sleep {
@@ -411,13 +506,7 @@ Raises RuntimeError in the hub itself, where nothing may wait (0 is allowed ther
             Some(seconds) if is_zero(seconds) => 0.0,
             Some(seconds) => seconds.extract()?,
         };
-        Ok(match lie_down(py, seconds)? {
-            Some((hub, id, greenlet)) => {
-                let hub = hub.unbind();
-                Step::Wait(Self { hub, id }, greenlet)
-            }
-            None => Step::Done(py.None()),
-        })
+        Self::start(py, seconds)
     }
 
     fn hub(&self) -> &Py<Hub> {

@@ -22,6 +22,8 @@ pub enum Next {
     Retry,
     /// The peer is gone; there is nothing more to read.
     Ended,
+    /// Wait until the socket can be read, then try again.
+    Wait,
 }
 
 /// The deadline of one operation.
@@ -49,10 +51,6 @@ impl Limit {
     }
 
     /// Deals with a failed read: waits if it would have blocked.
-    ///
-    /// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset
-    /// the connection as one that has ended: Eventlet's rule. With `MSG_DONTWAIT` in `flags` there is no
-    /// waiting.
     #[cold]
     #[inline(never)]
     pub fn after_read(
@@ -62,15 +60,11 @@ impl Limit {
         errno: i32,
         flags: c_int,
     ) -> PyResult<Next> {
-        match errno {
-            libc::EAGAIN if flags & libc::MSG_DONTWAIT != 0 => {
-                return Err(errors::os_error(socket.py(), errno));
-            }
-            libc::EINTR => socket.py().check_signals()?,
-            libc::EAGAIN | libc::ENOTCONN => self.wait(socket, fd, Direction::Read, errno)?,
-            libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => return Ok(Next::Ended),
-            _ => return Err(errors::os_error(socket.py(), errno)),
+        let next = after_failed_read(socket.py(), errno, flags)?;
+        if next != Next::Wait {
+            return Ok(next);
         }
+        self.wait(socket, fd, Direction::Read, errno)?;
         Ok(Next::Retry)
     }
 
@@ -147,7 +141,8 @@ impl Limit {
         Hub::wait(&hub, &greenlet, parking).map(drop)
     }
 
-    fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
+    /// When a wait ends at the latest. `errno` is as in [`wait`](Self::wait).
+    pub fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
         match *self {
             Self::Unknown => {}
             Self::Never => return Ok(None),
@@ -175,7 +170,23 @@ pub fn is_non_blocking(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!timeout.is_none() && timeout.extract::<f64>()? <= 0.0)
 }
 
-fn timely(wake: Wake) -> PyResult<()> {
+/// What to do after a failed read.
+///
+/// A socket that is not connected yet counts as one that has no data yet, and one whose peer has reset the
+/// connection as one that has ended: Eventlet's rule. With `MSG_DONTWAIT` in `flags` there is no waiting.
+#[inline]
+pub fn after_failed_read(py: Python<'_>, errno: i32, flags: c_int) -> PyResult<Next> {
+    match errno {
+        libc::EAGAIN if flags & libc::MSG_DONTWAIT != 0 => Err(errors::os_error(py, errno)),
+        libc::EINTR => py.check_signals().map(|()| Next::Retry),
+        libc::EAGAIN | libc::ENOTCONN => Ok(Next::Wait),
+        libc::ECONNRESET | libc::ESHUTDOWN | libc::EPIPE => Ok(Next::Ended),
+        _ => Err(errors::os_error(py, errno)),
+    }
+}
+
+/// Raises the error of a wait whose time is up.
+pub fn timely(wake: Wake) -> PyResult<()> {
     match wake {
         Wake::TimedOut => Err(timed_out()),
         _ => Ok(()),

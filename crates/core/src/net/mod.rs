@@ -23,14 +23,18 @@ mod connect;
 mod early;
 mod fd;
 mod limit;
+mod recv;
 mod socket;
 mod tls;
 
 use pyo3::prelude::*;
 
+use crate::hub::entry;
+
 /// Adds the classes and functions to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
+    entry::add_method::<recv::Recv>(&module.py().get_type::<socket::SocketMethods>())?;
     module.add_class::<tls::TlsMethods>()?;
     module.add_function(wrap_pyfunction!(early::call_early, module)?)?;
     module.add_function(wrap_pyfunction!(early::resolved, module)?)?;

@@ -6,7 +6,7 @@ use std::os::fd::{IntoRawFd, RawFd};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::buffer::{self, Data, Memory};
 use super::limit::{Limit, Next};
@@ -24,35 +24,6 @@ pub struct SocketMethods;
 
 #[pymethods]
 impl SocketMethods {
-    /// Receives at most `bufsize` bytes; `b""` when the peer has closed or reset the connection.
-    #[pyo3(signature = (bufsize, flags = 0))]
-    pub(super) fn recv<'py>(
-        slf: &Bound<'py, Self>,
-        bufsize: isize,
-        flags: c_int,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let py = slf.py();
-        let Ok(size) = usize::try_from(bufsize) else {
-            return Err(PyValueError::new_err("negative buffersize in recv"));
-        };
-        let socket = slf.as_any();
-        let mut limit = Limit::new();
-        if size == 0 {
-            limit.wait_untried(socket, fd::of(socket)?, Direction::Read)?;
-        }
-        loop {
-            let fd = fd::of(socket)?;
-            match buffer::receive(py, fd, size, flags) {
-                Ok(bytes) => return bytes,
-                Err(errno) => {
-                    if limit.after_read(socket, fd, errno, flags)? == Next::Ended {
-                        return Ok(PyBytes::new(py, b""));
-                    }
-                }
-            }
-        }
-    }
-
     /// Receives into a writable buffer, at most `nbytes` (0: as much as fits). Returns how many bytes came;
     /// 0 when the peer has closed or reset the connection.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]

@@ -24,6 +24,9 @@
 //! first in line also looks for itself from time to time. The others do so less often; then they take the lock
 //! if they can, as the first may be of an OS thread that is busy with something else.
 //!
+//! From Python 3.13 on, `Thread.join` waits for a *handle* of the thread instead, another C object. Its type is
+//! changed too: a green thread that joins looks from time to time.
+//!
 //! In the hub nobody can wait in line. A lock that another OS thread may hold is waited for there by blocking,
 //! for a moment.
 
@@ -31,35 +34,38 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_greenlet::Greenlet;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use super::args::{Flag, deadline, lock_timeout};
 use super::waiters::{Waiter, Waiters, by_all_means, wait_in_line};
 use crate::cell::GilCell;
+use crate::hub::wait::sleep;
 use crate::hub::{self, Wake};
 use crate::{clock, errors, ident};
 
 /// Makes the locks of the standard library let other green threads run while one waits, or undoes that.
 ///
-/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old. For OS threads without a hub
-/// nothing changes.
+/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old, and for the handles by which
+/// OS threads are joined. For OS threads without a hub nothing changes.
 #[pyfunction]
 pub fn patch_lock_types(py: Python<'_>, on: bool) -> PyResult<()> {
     static OURS: PyOnceLock<Ours> = PyOnceLock::new();
     let types = types(py)?;
     ANYBODY.store(!Greenlet::current(py)?.is_main(), Ordering::Relaxed);
     let ours = OURS.get_or_try_init(py, || Ours::new(py))?;
-    for (originals, ours) in [
-        (&types.plain, &ours.plain),
-        (&types.reentrant, &ours.reentrant),
-    ] {
-        let class = originals.class.bind(py);
+    let mut changes = vec![
+        (&types.plain.kind, &ours.plain),
+        (&types.reentrant.kind, &ours.reentrant),
+    ];
+    changes.extend(types.handle.as_ref().map(|handle| (handle, &ours.handle)));
+    for (kind, ours) in changes {
+        let class = kind.class.bind(py);
         let dict = dictionary(class);
-        for (name, original) in originals.methods.bind(py).iter() {
+        for (name, original) in kind.methods.bind(py).iter() {
             let replacement = ours.bind(py).get_item(&name)?.filter(|_| on);
             dict.set_item(name, replacement.unwrap_or(original))?;
         }
@@ -91,11 +97,16 @@ fn dictionary<'py>(class: &Bound<'py, PyType>) -> Bound<'py, PyDict> {
     }
 }
 
-/// The original methods of a type.
-struct Originals {
+/// A type and its original methods.
+struct Kind {
     class: Py<PyType>,
     /// Those that are replaced, under their names.
     methods: Py<PyDict>,
+}
+
+/// A type of locks.
+struct Originals {
+    kind: Kind,
     acquire: Py<PyAny>,
     release: Py<PyAny>,
     reinit: Py<PyAny>,
@@ -106,9 +117,11 @@ struct Types {
     reentrant: Originals,
     is_owned: Py<PyAny>,
     release_save: Py<PyAny>,
+    /// What threads are joined by, if that is not a lock.
+    handle: Option<Kind>,
 }
 
-impl Originals {
+impl Kind {
     fn new(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Self> {
         let all = dictionary(class);
         let methods = PyDict::new(class.py());
@@ -117,10 +130,23 @@ impl Originals {
                 methods.set_item(name, method)?;
             }
         }
-        let method = |name| class.getattr(name).map(Bound::unbind);
         Ok(Self {
             class: class.clone().unbind(),
             methods: methods.unbind(),
+        })
+    }
+
+    /// An original method that is replaced.
+    fn method<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.methods.bind(name.py()).as_any().get_item(name)
+    }
+}
+
+impl Originals {
+    fn new(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Self> {
+        let method = |name| class.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            kind: Kind::new(class, names)?,
             acquire: method("acquire")?,
             release: method("release")?,
             reinit: method("_at_fork_reinit")?,
@@ -128,7 +154,7 @@ impl Originals {
     }
 }
 
-/// The two types as they were when they were first asked for, which is before anybody could change them.
+/// The types as they were when they were first asked for, which is before anybody could change them.
 fn types(py: Python<'_>) -> PyResult<&Types> {
     static TYPES: PyOnceLock<Types> = PyOnceLock::new();
     TYPES.get_or_try_init(py, || {
@@ -141,6 +167,10 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
             reentrant: Originals::new(&reentrant, &REENTRANT_METHODS)?,
             is_owned: method(&reentrant, "_is_owned")?,
             release_save: method(&reentrant, "_release_save")?,
+            handle: match thread.getattr_opt("_ThreadHandle")? {
+                Some(class) => Some(Kind::new(&class.cast_into()?, &["join"])?),
+                None => None,
+            },
         })
     })
 }
@@ -171,6 +201,7 @@ const REENTRANT_METHODS: [&str; 9] = [
 struct Ours {
     plain: Py<PyDict>,
     reentrant: Py<PyDict>,
+    handle: Py<PyDict>,
 }
 
 impl Ours {
@@ -212,6 +243,7 @@ impl Ours {
         Ok(Self {
             plain: plain.unbind(),
             reentrant: reentrant.unbind(),
+            handle: methods(vec![wrap_pyfunction!(handle_join, py)?.into_any()])?.unbind(),
         })
     }
 }
@@ -648,8 +680,8 @@ fn reentrant_count<'py>(lock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     if !is_owned(&lock)? {
         return Ok(0_u64.into_pyobject(py)?.into_any());
     }
-    let methods = lock.types.reentrant.methods.bind(py);
-    let original = methods.as_any().get_item(intern!(py, "_recursion_count"))?;
+    let kind = &lock.types.reentrant.kind;
+    let original = kind.method(intern!(py, "_recursion_count"))?;
     original.call1((lock.object,))
 }
 
@@ -699,6 +731,37 @@ fn reentrant_acquire_restore(lock: &Bound<'_, PyAny>, state: Bound<'_, PyAny>) -
 #[pyo3(name = "_at_fork_reinit")]
 fn reentrant_reinit(lock: &Bound<'_, PyAny>) -> PyResult<()> {
     Lock::reentrant(lock)?.reinit()
+}
+
+#[pyfunction]
+#[pyo3(name = "join", signature = (handle, timeout = None, /))]
+fn handle_join(handle: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+    let py = handle.py();
+    let Some(kind) = &types(py)?.handle else {
+        return Err(PyTypeError::new_err("not the handle of a thread"));
+    };
+    let ident = handle.getattr(intern!(py, "ident"))?;
+    // Who joins himself is told so.
+    if hub::existing(py).is_some() && !ident.eq(ident::thread())? {
+        // A negative one is none.
+        let deadline = deadline(timeout.filter(|timeout| *timeout >= 0.0));
+        let mut pause = SHORTEST;
+        loop {
+            let done = handle.call_method0(intern!(py, "is_done"))?;
+            if done.is_truthy()? {
+                break;
+            }
+            let now = clock::now();
+            let next = deadline.map_or(now + pause, |deadline| deadline.min(now + pause));
+            if next <= now {
+                return Ok(());
+            }
+            sleep(py, clock::until(now, next).as_secs_f64())?;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+    let original = kind.method(intern!(py, "join"))?;
+    original.call1((handle, timeout)).map(drop)
 }
 
 fn acquire(lock: &Lock<'_, '_>, blocking: bool, timeout: f64) -> PyResult<bool> {

@@ -5,13 +5,14 @@
 //! | [`waiters`] | a line of green threads, of any hub |
 //! | [`watchers`] | those who wait for one of several things |
 //! | [`event`] | one value for everybody who waits |
-//! | [`semaphore`] | units that are taken and given back; locks |
+//! | [`semaphore`], [`acquire`] | units that are taken and given back; locks |
 //! | [`rlock`] | a lock that its owner may take again |
 //! | [`condition`] | waiting until somebody says that something has changed |
 //! | [`lock_types`] | the standard library's own locks |
 //! | [`queue`] | items that some put in and others get out |
 //! | [`simple_queue`] | the same without limits and hooks |
 
+mod acquire;
 mod args;
 pub mod condition;
 pub mod event;
@@ -35,6 +36,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<semaphore::BoundedSemaphore>()?;
     module.add_class::<semaphore::Lock>()?;
+    acquire::add_methods(py)?;
     module.add_class::<rlock::RLock>()?;
     module.add_class::<condition::Condition>()?;
     module.add_class::<simple_queue::SimpleQueue>()?;

@@ -18,8 +18,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
-use super::args::{Flag, LONGEST, lock_timeout};
-use super::waiters::{self, Line, Waiter, Waiters, by_all_means, wait_for_turn};
+use super::args::{LONGEST, lock_timeout};
+use super::waiters::{self, Line, Place, Turn, Waiter, Waiters, by_all_means, wait_for_turn};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
 
@@ -169,28 +169,6 @@ impl Semaphore {
         false
     }
 
-    /// Takes a unit, waiting for one if necessary. Returns whether it has one.
-    ///
-    /// With `blocking` false it does not wait. `timeout` is the longest wait in seconds; None and -1 wait
-    /// for ever. Raises `ValueError` for another negative timeout, or for one that comes with `blocking`
-    /// false, and `RuntimeError` in the hub, which waits only for locks.
-    #[pyo3(
-        signature = (blocking = Flag(true), timeout = None),
-        text_signature = "($self, blocking=True, timeout=None)"
-    )]
-    pub fn acquire(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
-        // Only locks have a longest timeout.
-        let endless = |timeout: &f64| slf.get().kind != Kind::Lock && *timeout > LONGEST;
-        let timeout = lock_timeout(blocking.0, timeout.filter(|timeout| !endless(timeout)))?;
-        if slf.get().state.with(slf.py(), State::take) {
-            return Ok(true);
-        }
-        if !blocking.0 {
-            return Ok(false);
-        }
-        slf.get().wait(slf.py(), timeout)
-    }
-
     /// Gives a unit back: to the first who waits, or for the next who asks. Returns True.
     ///
     /// `blocking` is there for the sake of `CappedSemaphore` and changes nothing.
@@ -221,18 +199,6 @@ impl Semaphore {
             }
             Err(()) => Err(surplus(kind)),
         }
-    }
-
-    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if !this.plain {
-            return slf.call_method0(intern!(py, "acquire")).map(drop);
-        }
-        if this.state.with(py, State::take) {
-            return Ok(());
-        }
-        this.wait(py, None).map(drop)
     }
 
     #[pyo3(signature = (*_args))]
@@ -321,6 +287,41 @@ impl Semaphore {
         by_all_means(py, || self.wait(py, None))?
     }
 
+    /// Whether no subclass replaces the methods.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The time limit of a wait, from the arguments of `acquire`.
+    #[inline]
+    pub(super) fn limit(&self, blocking: bool, timeout: Option<f64>) -> PyResult<Option<f64>> {
+        // Only locks have a longest timeout.
+        let endless = |timeout: &f64| self.kind != Kind::Lock && *timeout > LONGEST;
+        lock_timeout(blocking, timeout.filter(|timeout| !endless(timeout)))
+    }
+
+    /// Takes a unit; false if none is free.
+    #[inline]
+    pub(super) fn try_take(&self, py: Python<'_>) -> bool {
+        self.state.with(py, State::take)
+    }
+
+    /// Begins to wait for a unit, for `timeout` seconds at the most.
+    pub(super) fn queue_up(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Turn> {
+        Place::take(py, &self.state, timeout, || self.give_back(py))
+    }
+
+    /// Goes on after a switch.
+    pub(super) fn go_on(
+        &self,
+        py: Python<'_>,
+        place: Place,
+        switched: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<Turn> {
+        place.go_on(py, &self.state, switched, || self.give_back(py))
+    }
+
     /// Waits for a unit; false if the time is up first.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         wait_for_turn(py, &self.state, timeout, || self.give_back(py))
@@ -387,20 +388,6 @@ impl Lock {
     ) -> PyClassInitializer<Self> {
         let plain = cls.is(Self::type_object(cls.py()));
         PyClassInitializer::from(Semaphore::new(Kind::Lock, plain)).add_subclass(Self)
-    }
-
-    /// As `acquire` without arguments. Returns True.
-    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Semaphore::__enter__(slf.as_super()).map(|()| true)
-    }
-
-    /// An old name of `acquire`.
-    #[pyo3(
-        signature = (blocking = Flag(true), timeout = None),
-        text_signature = "($self, blocking=True, timeout=None)"
-    )]
-    fn acquire_lock(slf: &Bound<'_, Self>, blocking: Flag, timeout: Option<f64>) -> PyResult<bool> {
-        Semaphore::acquire(slf.as_super(), blocking, timeout)
     }
 
     /// An old name of `release`.

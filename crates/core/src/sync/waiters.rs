@@ -188,54 +188,139 @@ pub fn wait_for_turn<L: Line>(
     py: Python<'_>,
     line: &GilCell<L>,
     timeout: Option<f64>,
-    give_back: impl FnOnce(),
+    give_back: impl Fn(),
 ) -> PyResult<bool> {
-    // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
-    let Ok(greenlet) = Greenlet::current(py) else {
-        return Ok(false);
-    };
-    let hub = hub::current(py)?;
-    let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
-    if in_hub && !line.with(py, |l| l.serves_hub()) {
-        return Err(errors::mainloop_error());
+    let mut turn = Place::take(py, line, timeout, &give_back)?;
+    loop {
+        turn = match turn {
+            Turn::Over(got) => return Ok(got),
+            Turn::Waits(place, greenlet) => {
+                let switched = Hub::switch_out(place.hub.bind(py), &greenlet);
+                place.go_on(py, line, switched, &give_back)?
+            }
+        };
     }
-    let deadline = deadline(timeout);
-    let parking = hub.get().park(py, &greenlet, deadline);
-    let waiter = Waiter {
-        hub: hub.clone().unbind(),
-        id: parking.id,
-    };
-    // Finding the hub may have run Python code, which may have freed something.
-    let spare = line.with(py, |l| {
-        if l.take() {
-            return Some(waiter);
+}
+
+/// The place in a line of a green thread that waits for its turn.
+pub struct Place {
+    hub: Py<Hub>,
+    id: ParkId,
+    deadline: Option<u64>,
+}
+
+/// How far the wait has come.
+pub enum Turn {
+    /// It is over: whether the green thread has been handed something, or the time was up.
+    Over(bool),
+    /// The green thread, the running one, has to give way.
+    Waits(Place, Greenlet),
+}
+
+impl Place {
+    /// Begins to wait, as [`wait_for_turn`] does. The hub waits here.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wait_for_turn`.
+    pub fn take<L: Line>(
+        py: Python<'_>,
+        line: &GilCell<L>,
+        timeout: Option<f64>,
+        give_back: impl Fn(),
+    ) -> PyResult<Turn> {
+        // While the interpreter shuts down there is nothing to switch to, and nobody to wait for.
+        let Ok(greenlet) = Greenlet::current(py) else {
+            return Ok(Turn::Over(false));
+        };
+        let hub = hub::current(py)?;
+        let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
+        if in_hub && !line.with(py, |l| l.serves_hub()) {
+            return Err(errors::mainloop_error());
+        }
+        let deadline = deadline(timeout);
+        let parking = hub.get().park(py, &greenlet, deadline);
+        let id = parking.id;
+        let waiter = Waiter {
+            hub: hub.clone().unbind(),
+            id,
+        };
+        // Finding the hub may have run Python code, which may have freed something.
+        let spare = line.with(py, |l| {
+            if l.take() {
+                return Some(waiter);
+            }
+            if in_hub {
+                // What the hub was about to do waits with it.
+                l.waiters().push_front(waiter);
+            } else {
+                l.waiters().push(waiter);
+            }
+            None
+        });
+        if spare.is_some() {
+            hub.get().unpark(py, id);
+            return Ok(Turn::Over(true));
         }
         if in_hub {
-            // What the hub was about to do waits with it.
-            l.waiters().push_front(waiter);
-        } else {
-            l.waiters().push(waiter);
+            let result = Hub::wait_here(&hub, id);
+            return leave(line, &hub, id, result, give_back).map(Turn::Over);
         }
-        None
-    });
-    if spare.is_some() {
-        hub.get().unpark(py, parking.id);
-        return Ok(true);
+        let hub = hub.unbind();
+        Ok(Turn::Waits(Self { hub, id, deadline }, greenlet))
     }
-    let (id, result) = if in_hub {
-        (parking.id, Hub::wait_here(&hub, parking))
-    } else {
-        wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-            line.with(py, |l| l.waiters().rename(&hub, old, new))
-        })
-    };
+
+    /// The hub that the green thread waits on.
+    pub fn hub(&self) -> &Py<Hub> {
+        &self.hub
+    }
+
+    /// Goes on after a switch. `give_back` is as for [`wait_for_turn`].
+    ///
+    /// # Errors
+    ///
+    /// What was thrown into the green thread.
+    pub fn go_on<L: Line>(
+        self,
+        py: Python<'_>,
+        line: &GilCell<L>,
+        switched: PyResult<Bound<'_, PyAny>>,
+        give_back: impl Fn(),
+    ) -> PyResult<Turn> {
+        let hub = self.hub.into_bound(py);
+        let wake = hub.get().unpark(py, self.id);
+        let deadline = self.deadline;
+        // Resumed by nobody in particular: somebody called its `switch`. It goes on waiting in its place.
+        if switched.is_ok() && matches!(wake, Wake::Pending | Wake::Closed) {
+            let greenlet = Greenlet::current(py)?;
+            let id = hub.get().park(py, &greenlet, deadline).id;
+            if line.with(py, |l| l.waiters().rename(&hub, self.id, id)) {
+                let hub = hub.unbind();
+                return Ok(Turn::Waits(Self { hub, id, deadline }, greenlet));
+            }
+            hub.get().unpark(py, id);
+            return Ok(Turn::Over(true));
+        }
+        let result = switched.map(|_| wake);
+        leave(line, &hub, self.id, result, give_back).map(Turn::Over)
+    }
+}
+
+/// Leaves the line at the end of a wait; whether it was its turn.
+#[inline]
+fn leave<L: Line>(
+    line: &GilCell<L>,
+    hub: &Bound<'_, Hub>,
+    id: ParkId,
+    result: PyResult<Wake>,
+    give_back: impl Fn(),
+) -> PyResult<bool> {
     if matches!(result, Ok(Wake::Ready)) {
         return Ok(true);
     }
-    let left = line.with(py, |l| l.waiters().remove(&hub, id));
+    let left = line.with(hub.py(), |l| l.waiters().remove(hub, id));
     match (result, left) {
-        (Ok(_), None) => Ok(true),
-        (Ok(_), Some(_)) => Ok(false),
+        (Ok(_), left) => Ok(left.is_none()),
         (Err(error), Some(_)) => Err(error),
         (Err(error), None) => {
             give_back();
