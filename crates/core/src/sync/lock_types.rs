@@ -26,9 +26,6 @@
 //!
 //! From Python 3.13 on, `Thread.join` waits for a *handle* of the thread instead, another C object. Its type is
 //! changed too: a green thread that joins looks from time to time.
-//!
-//! In the hub nobody can wait in line. A lock that another OS thread may hold is waited for there by blocking,
-//! for a moment.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +41,8 @@ use super::args::{Flag, deadline, lock_timeout};
 use super::waiters::{Waiter, Waiters, by_all_means, wait_in_line};
 use crate::cell::GilCell;
 use crate::hub::wait::sleep;
-use crate::hub::{self, Wake};
-use crate::{clock, errors, ident};
+use crate::hub::{self, Hub, Wake};
+use crate::{clock, ident};
 
 /// Makes the locks of the standard library let other green threads run while one waits, or undoes that.
 ///
@@ -431,8 +428,9 @@ impl<'a, 'py> Lock<'a, 'py> {
     fn acquire(&self, blocking: bool, timeout: Option<f64>) -> PyResult<bool> {
         let me = self.me()?;
         // Unless it is not about a turn, because this OS thread has it anyway.
-        let queue =
-            blocking && self.has_neighbours() && !(self.reentrant && self.is_owned_original()?);
+        let queue = blocking
+            && self.comes_after_neighbours()
+            && !(self.reentrant && self.is_owned_original()?);
         if !queue && self.take(me)? {
             return Ok(true);
         }
@@ -442,16 +440,16 @@ impl<'a, 'py> Lock<'a, 'py> {
         self.wait(me, timeout)
     }
 
-    /// Whether another green thread of this OS thread comes first.
-    fn has_neighbours(&self) -> bool {
+    /// Whether another green thread of this OS thread comes first; in the hub nobody does.
+    fn comes_after_neighbours(&self) -> bool {
+        let py = self.py();
         let key = self.key();
-        TABLE.with(self.py(), |table| {
-            let Some(entry) = table.get(&key) else {
-                return false;
-            };
-            let first = entry.waiters.first();
-            first.is_some_and(|first| first.hub.get().is_mine())
-        })
+        let mine = TABLE.with(py, |table| {
+            let first = table.get(&key)?.waiters.first()?;
+            Some(first.hub.get().is_mine())
+        });
+        mine == Some(true)
+            && hub::existing(py).is_some_and(|hub| Hub::waiting_greenlet(&hub).is_ok())
     }
 
     /// The number of the running greenlet, where that matters.
@@ -472,9 +470,7 @@ impl<'a, 'py> Lock<'a, 'py> {
             let taken = self.block(true, timeout.unwrap_or(NEVER))?;
             return Ok(self.note(me, taken));
         };
-        if hub.get().is_hub_greenlet(py, &greenlet) {
-            return self.block_hub(me, timeout);
-        }
+        let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
         let deadline = deadline(timeout);
         let mut pause = SHORTEST;
         let mut parking = hub.get().park(py, &greenlet, earlier(deadline, pause));
@@ -482,10 +478,22 @@ impl<'a, 'py> Lock<'a, 'py> {
             hub: hub.clone().unbind(),
             id: parking.id,
         };
-        self.with_entry(|entry| entry.waiters.push(waiter));
+        self.with_entry(|entry| {
+            if in_hub {
+                // What the hub was about to do waits with it.
+                entry.waiters.push_front(waiter);
+            } else {
+                entry.waiters.push(waiter);
+            }
+        });
         loop {
-            let rename = |old, new| self.with_entry(|entry| entry.waiters.rename(&hub, old, new));
-            let (id, result) = wait_in_line(&hub, &greenlet, parking, None, rename);
+            let (id, result) = if in_hub {
+                (parking.id, Hub::wait_here(&hub, parking.id))
+            } else {
+                wait_in_line(&hub, &greenlet, parking, None, |old, new| {
+                    self.with_entry(|entry| entry.waiters.rename(&hub, old, new))
+                })
+            };
             let first = self.with_entry(|entry| entry.waiters.position(&hub, id)) == Some(0);
             let late = deadline.is_some_and(|deadline| clock::now() >= deadline);
             let taken = match result {
@@ -510,20 +518,6 @@ impl<'a, 'py> Lock<'a, 'py> {
             parking = hub.get().park(py, &greenlet, earlier(deadline, pause));
             let new = parking.id;
             self.with_entry(|entry| entry.waiters.rename(&hub, id, new));
-        }
-    }
-
-    /// Waits for it in the hub, by blocking all of its green threads.
-    fn block_hub(&self, me: u64, timeout: Option<f64>) -> PyResult<bool> {
-        if self.reentrant && self.is_owned_original()? {
-            return Err(errors::mainloop_error());
-        }
-        let patience = timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
-        let taken = self.block(true, patience)?;
-        match timeout {
-            Some(timeout) if timeout <= PATIENCE => Ok(self.note(me, taken)),
-            _ if taken => Ok(self.note(me, taken)),
-            _ => Err(errors::mainloop_error()),
         }
     }
 
@@ -602,9 +596,6 @@ const LONGEST: u64 = 50_000_000;
 
 /// How long the others wait before they look whether they are the first.
 const REMOTE: u64 = 500_000_000;
-
-/// How long, in seconds, the hub blocks for a lock that another OS thread may have.
-const PATIENCE: f64 = 1.0;
 
 /// The timeout that stands for none.
 const NEVER: f64 = -1.0;
