@@ -23,6 +23,8 @@
 //! `_put` keep them wherever they like. Both take the *general* path, in which every step may call Python;
 //! a get then counts itself as promised first, so that no two take the same item.
 
+mod get;
+
 use std::collections::VecDeque;
 
 use eventlet_greenlet::Greenlet;
@@ -33,12 +35,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use pyo3::{PyClassInitializer, PyTypeInfo, intern};
 
+pub use self::get::GetCall;
 use super::args::{Flag, deadline};
 use super::waiters::{self, Waiter, Waiters, wait_in_line};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
 use crate::errors;
-use crate::hub::{self, Hub, ParkId, Wake};
+use crate::hub::{self, Hub, ParkId, entry};
 
 /// `LightQueue(maxsize=None)`: a queue without `task_done` and `join`.
 ///
@@ -517,39 +520,6 @@ impl LightQueue {
         Self::put(slf, item, Flag(false), None)
     }
 
-    /// Takes the next item out and returns it, waiting for one if necessary.
-    ///
-    /// With `block` false it does not wait. `timeout` is the longest wait in seconds; None waits for ever.
-    /// Raises `Empty` when there is no item, or none in time, and `RuntimeError` if it would have to wait in
-    /// the hub.
-    #[pyo3(
-        signature = (block = Flag(true), timeout = None),
-        text_signature = "($self, block=True, timeout=None)"
-    )]
-    fn get(slf: &Bound<'_, Self>, block: Flag, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.hooks.items || this.hooks.size {
-            return Self::get_general(slf, block.0, timeout);
-        }
-        let counts = this.counts;
-        match this.state.with(py, |s| s.try_get(counts)) {
-            Get::Item(item, None) => Ok(item),
-            Get::Item(item, Some(putter)) => {
-                wake_putter(py, putter, block.0);
-                Ok(item)
-            }
-            Get::Nothing if block.0 && hub::existing(py).is_none() => {
-                // Making a hub runs Python code, and that lets other threads run: look again.
-                hub::current(py)?;
-                Self::get(slf, block, timeout)
-            }
-            Get::Nothing if block.0 => Self::get_wait(slf, timeout),
-            Get::Nothing => Err(standard_error(py, "Empty")),
-            Get::General => Self::get_general(slf, block.0, timeout),
-        }
-    }
-
     /// `get(block=False)`.
     fn get_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         if slf.get().hooks.get {
@@ -557,7 +527,7 @@ impl LightQueue {
                 .call_method1(intern!(slf.py(), "get"), (false,))?
                 .unbind());
         }
-        Self::get(slf, Flag(false), None)
+        entry::finish(slf.py(), GetCall::start(slf, false, None)?)
     }
 
     /// `Queue[int]`, for annotations.
@@ -821,59 +791,6 @@ impl LightQueue {
         Self::settle(slf)
     }
 
-    /// Gets after there was nothing in the native store, or when called again.
-    fn get_wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        let hub = hub::current(py)?;
-        let greenlet = Hub::waiting_greenlet(&hub)?;
-        let deadline = deadline(timeout);
-        let mut head = false;
-        loop {
-            let parking = hub.get().park(py, &greenlet, deadline);
-            let waiter = Waiter {
-                hub: hub.clone().unbind(),
-                id: parking.id,
-            };
-            this.state.with(py, |s| {
-                if head {
-                    s.getters.push_front(waiter);
-                } else {
-                    s.getters.push(waiter);
-                }
-            });
-            let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-                this.state.with(py, |s| s.getters.rename(&hub, old, new))
-            });
-            let left = match result {
-                Ok(Wake::Ready) => None,
-                _ => this.state.with(py, |s| s.getters.remove(&hub, id)),
-            };
-            match (result, left) {
-                (Ok(wake), None) => {
-                    if let Some(item) = Self::fetch_promised(slf)? {
-                        return Ok(item);
-                    }
-                    if wake == Wake::TimedOut {
-                        return Err(standard_error(py, "Empty"));
-                    }
-                    head = true;
-                }
-                (Ok(_), Some(left)) => {
-                    drop(left);
-                    Self::leave(slf, false)?;
-                    return Err(standard_error(py, "Empty"));
-                }
-                (Err(error), left) => {
-                    let called = left.is_none();
-                    drop(left);
-                    Self::leave(slf, called)?;
-                    return Err(error);
-                }
-            }
-        }
-    }
-
     /// After a getter has given up: passes its call on, and tells putters that counted on it.
     #[cold]
     fn leave(slf: &Bound<'_, Self>, called: bool) -> PyResult<()> {
@@ -934,35 +851,6 @@ impl LightQueue {
         Self::settle(slf)?;
         this.watchers.notify(py);
         Ok(())
-    }
-
-    /// Gets by way of the hooks.
-    #[cold]
-    fn get_general(
-        slf: &Bound<'_, Self>,
-        block: bool,
-        timeout: Option<f64>,
-    ) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        if block {
-            // As in `get`.
-            hub::current(py)?;
-        }
-        let length = Self::length(slf)?;
-        let claimed = this.state.with(py, |s| {
-            let spare = s.has_spare(length);
-            s.promised += usize::from(spare);
-            spare
-        });
-        if claimed && let Some(item) = Self::take_general(slf)? {
-            return Ok(item);
-        }
-        if block {
-            Self::get_wait(slf, timeout)
-        } else {
-            Err(standard_error(py, "Empty"))
-        }
     }
 
     /// Takes an item by way of the hooks, for somebody who has been promised one.
