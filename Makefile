@@ -13,15 +13,17 @@ manifests := $(wildcard Cargo.toml bench/Cargo.toml fuzz/Cargo.toml)
 sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 
+version = 'import sys; print("%d.%d" % sys.version_info[:2])'
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench clean conformance docs fmt help lint lint-deps lint-python lint-rust lint-types \
+.PHONY: bench clean conformance conformance-all docs fmt help lint lint-deps lint-python lint-rust lint-types \
 	run setup soak test test-python test-rust
 
 help: ## List the commands
 	@echo 'usage: make <command> [PYTHON=python3.12] [VENV=.venv] [ARGS="..."]'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
 
 run: $(VENV)/.installed ## Build, install into .venv and serve the demo
 	$(bin)/python examples/demo/app.py $(ARGS)
@@ -43,11 +45,23 @@ test-python: $(VENV)/.installed ## Run the Python tests (ARGS: for pytest)
 conformance: $(VENV)/.installed ## Run Eventlet's own tests, downloaded (ARGS: see run.py --help)
 	$(bin)/python tests/conformance/run.py $(ARGS)
 
+# Each interpreter has an environment of its own beside the first: .venv-3.10 and so on.
+conformance-all: $(VENV)/.installed ## Run them on every hub, and on every CPython found
+	@set -e; pythons=$(bin)/python; own=$$($(bin)/python -c $(version)); \
+	for python in $$(scripts/find-python --all); do \
+		version=$$("$$python" -c $(version)); \
+		[ "$$version" != "$$own" ] || continue; \
+		$(MAKE) --no-print-directory setup PYTHON="$$python" VENV="$(VENV)-$$version"; \
+		pythons="$$pythons,$(VENV)-$$version/bin/python"; \
+	done; \
+	$(bin)/python tests/conformance/run.py --all-hubs --python "$$pythons" $(ARGS)
+
 bench: $(VENV)/.installed ## Measure against other libraries (ARGS: see bench/run.py --help)
 	$(bin)/python bench/run.py $(ARGS)
 
-soak: $(VENV)/.installed ## Load a server, then all primitives, for ten minutes each
+soak: $(VENV)/.installed ## Load servers, a patched process, all primitives: ten minutes each
 	$(bin)/python tests/soak/soak.py $(or $(ARGS),--minutes 10)
+	$(bin)/python tests/soak/patched.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/stress.py $(or $(ARGS),--minutes 10)
 
 lint: lint-rust lint-python lint-types lint-deps ## Check format, lints, types, stubs, licences

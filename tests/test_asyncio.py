@@ -295,3 +295,67 @@ def test_a_loop_ends_with_its_hub(hub):
         assert loops[0].is_closed()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "epolls"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_patched_process(run_python, name, when):
+    """Coroutines have what is not patched, as they must never wait for a green thread."""
+    done = run_python(
+        f"""
+import sys
+import eventlet
+if {when == "before"}:
+    eventlet.monkey_patch()
+import asyncio
+from eventlet.asyncio import spawn_for_awaitable
+if {when == "after"}:
+    spawn_for_awaitable(asyncio.sleep(0)).wait()
+    eventlet.monkey_patch()
+from eventlet.patcher import original
+
+def blocks(barrier):
+    barrier.wait(10)
+
+async def main():
+    # Two OS threads at once, which no green threads could be.
+    barrier = original("threading").Barrier(2)
+    await asyncio.gather(*(asyncio.to_thread(blocks, barrier) for _ in range(2)))
+    loop = asyncio.get_running_loop()
+    assert (await loop.getaddrinfo("127.0.0.1", 80))[0][4] == ("127.0.0.1", 80)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "print(input())", stdin=-1, stdout=-1
+    )
+    assert await process.communicate(b"x") == (b"x\\n", None)
+
+    async def serve(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"hello\\n")
+    assert await reader.readline() == b"hello\\n"
+    writer.close()
+    server.close()
+    await loop.shutdown_default_executor()
+
+with eventlet.Timeout(20):
+    ticks = []
+    ticker = eventlet.spawn(lambda: [(ticks.append(1), eventlet.sleep(0)) for _ in range(100)])
+    spawn_for_awaitable(main()).wait()
+    ticker.wait()
+print("fine")
+""",
+        env={"EVENTLET_HUB": name},
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+def test_the_executor_of_a_loop_does_not_hold_up_green_threads(hub):
+    async def main():
+        barrier = threading.Barrier(2)
+        await asyncio.gather(*(asyncio.to_thread(barrier.wait, 10) for _ in range(2)))
+        return threading.current_thread() is threading.main_thread()
+
+    assert spawn_for_awaitable(main()).wait()

@@ -27,6 +27,7 @@ import eventlet
 
 running = 0
 most = 0
+sleeps = "--no-patch" not in sys.argv
 
 def app(environ, start_response):
     global running, most
@@ -45,7 +46,10 @@ def app(environ, start_response):
         # Holds the whole process.
         print("blocking", flush=True)
         while True:
-            time.sleep(0.01)
+            pass
+    if path == "/sleep":
+        print("sleeping", flush=True)
+        time.sleep(60 if sleeps else 0)
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return stream()
@@ -119,6 +123,9 @@ def serve(start: Callable[..., Program]) -> Callable[..., Program]:
 
 def run_main(*args: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Run the command line in this process; its status and what it printed."""
+    if args[:1] == ("serve",):
+        # It is the tests' process, too.
+        args = (*args, "--no-patch")
     status = main(args)
     printed = capsys.readouterr()
     return status, printed.out, printed.err
@@ -703,6 +710,24 @@ def test_signals_reach_a_process_that_is_held(serve: Callable[..., Program], fol
     assert program.stop(signal.SIGTERM) in (130, 143)
     connection.close()
     assert not (folder / "hello.sock").exists()
+
+
+def test_the_application_may_block(serve: Callable[..., Program]) -> None:
+    program = serve()
+    sleeper = socket.create_connection(("127.0.0.1", program.port()))
+    sleeper.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+    program.wait_for("^sleeping$")
+    assert fetch(program.port())[0] == 200
+    sleeper.close()
+
+
+def test_the_standard_library_may_stay_as_it_is(
+    serve: Callable[..., Program], folder: Path
+) -> None:
+    (folder / "unpatched.py").write_text(
+        "import time, hello\nassert isinstance(time.sleep, type(len))\napp = hello.app\n"
+    )
+    assert fetch(serve("--no-patch", app="unpatched:app").port(), "/sleep")[0] == 200
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")

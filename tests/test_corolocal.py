@@ -1,6 +1,7 @@
 """Attributes that each green thread has for itself."""
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -177,3 +178,154 @@ def test_an_init_that_fails_is_run_again():
         return data.value
 
     assert elsewhere(other) == 1
+
+
+def test_attributes_that_refer_to_their_green_thread_end_with_it():
+    class Thing:
+        pass
+
+    data = local()
+    seen = []
+
+    def other():
+        data.me = eventlet.getcurrent()
+        data.thing = Thing()
+        seen.append(weakref.ref(data.thing))
+
+    for spawn in (eventlet.spawn, eventlet.spawn_n):
+        thread = spawn(other)
+        eventlet.sleep(0)
+        # At once, and though somebody still has the green thread.
+        assert thread.dead
+        assert seen.pop()() is None
+
+
+def test_links_of_a_green_thread_see_its_attributes():
+    data = local()
+    seen = []
+    thread = eventlet.spawn(setattr, data, "x", 1)
+    thread.link(lambda _thread: seen.append(data.x))
+    thread.wait()
+    eventlet.sleep(0)
+    assert seen == [1]
+
+
+def test_attributes_end_with_the_local_in_all_green_threads():
+    class Thing:
+        pass
+
+    seen = []
+    locals_ = [local()]
+
+    def other():
+        data = locals_[0]
+        data.thing = Thing()
+        seen.append(weakref.ref(data.thing))
+        del data
+        eventlet.sleep(10)
+
+    threads = [eventlet.spawn(other) for _ in range(3)]
+    eventlet.sleep(0)
+    assert all(ref() for ref in seen)
+    locals_.clear()
+    assert not any(ref() for ref in seen)
+    for thread in threads:
+        thread.kill()
+
+
+def test_a_destructor_that_uses_the_local():
+    data = local()
+
+    class Thing:
+        def __del__(self):
+            data.count = getattr(data, "count", 0) + 1
+            eventlet.sleep(0)
+            data.count += 1
+
+    def other():
+        data.thing = Thing()
+        data.thing = None
+        eventlet.sleep(0)
+        data.thing = Thing()
+        count = data.count
+        del data.thing
+        return count, data.count
+
+    threads = [eventlet.spawn(other) for _ in range(3)]
+    assert [thread.wait() for thread in threads] == [(2, 4)] * 3
+    assert not hasattr(data, "count")
+
+
+def test_a_green_thread_does_not_see_what_one_at_the_same_address_left():
+    data = local()
+    kept = []
+
+    def other():
+        kept.append(vars(eventlet.getcurrent()))
+        found = vars(data).copy()
+        data.x = 1
+        return found
+
+    for _ in range(20):
+        # Raw greenlets: what they have ends when they are freed.
+        assert greenlet(other).switch() == {}
+
+
+def test_the_dictionary():
+    data = local()
+    data.x = 1
+    assert vars(data) == data.__dict__ == {"x": 1}
+    assert elsewhere(lambda: vars(data)) == {}
+    vars(data)["y"] = 2
+    assert data.y == 2
+    with pytest.raises(AttributeError, match="read-only"):
+        data.__dict__ = {}
+    with pytest.raises(AttributeError, match="read-only"):
+        del data.__dict__
+    assert data.y == 2
+
+
+def test_slots_and_attributes_of_the_class():
+    class Data(local):
+        __slots__ = ("common",)
+        default = 5
+
+        def __getattr__(self, name):
+            return name.upper()
+
+    data = Data()
+    data.common = 1
+    assert elsewhere(lambda: data.common) == 1
+    assert data.default == 5
+    data.default = 6
+    assert elsewhere(lambda: data.default) == 5
+    assert data.missing == "MISSING"
+    with pytest.raises(TypeError):
+        data[1]
+
+
+def test_many_short_green_threads_leave_nothing():
+    data = local()
+    main = vars(eventlet.getcurrent())
+    for _ in range(500):
+        elsewhere(lambda: setattr(data, "x", [1]))
+    for _ in range(500):
+        local().x = 1
+    keeper = main["_eventlet_locals"]
+    assert gc.get_referents(data).count({"x": [1]}) == 0
+    assert sys.getrefcount(keeper) == 3
+
+
+def test_a_local_is_collected_with_what_refers_to_it():
+    class Data(local):
+        def __init__(self, note):
+            self.note = note
+
+    note = []
+    data = Data(note)
+    note.append(data)
+    data.self = data
+    weak = weakref.ref(data)
+    del data, note
+    gc.collect()
+    assert weak() is None

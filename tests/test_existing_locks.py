@@ -471,9 +471,26 @@ def in_hub(function, *args):
 for lock in both:
     assert in_hub(lock.acquire) is True
     assert in_hub(lock.release) is None
-with reentrant:
-    # Nobody could ever release it.
-    assert in_hub(reentrant.acquire) == "do not call blocking functions from the mainloop"
+for lock in both:
+    # Others run while the hub waits, and come after it.
+    order = []
+    def hold():
+        with lock:
+            threads.append(eventlet.spawn(contend))
+            threads.append(eventlet.spawn(in_hub, call))
+            eventlet.sleep(0.01)
+            order.append("holder")
+    def contend():
+        with lock:
+            order.append("contender")
+    def call():
+        with lock:
+            order.append("hub")
+    threads = []
+    eventlet.spawn(hold).wait()
+    for thread in threads:
+        thread.wait()
+    assert order == ["holder", "hub", "contender"], order
 assert in_hub(plain.acquire, True, 0.001) is True
 assert in_hub(plain.acquire, True, 0.001) is False
 plain.release()
@@ -486,7 +503,7 @@ for lock in both:
     other = Thread(target=hold)
     other.start()
     held.wait()
-    # It is released while the hub blocks.
+    # It is released while the hub waits.
     releasing = threading.Timer(0.02, leave.set)
     releasing.start()
     assert in_hub(lock.acquire) is True
@@ -653,7 +670,8 @@ other = Thread(target=leave.wait)
 other.start()
 patch(True)
 joining = [eventlet.spawn(other.join) for _ in range(3)]
-eventlet.sleep(0)
+assert eventlet.spawn(other.join, 0.001).wait() is None
+assert eventlet.spawn(other.join, 0).wait() is None
 leave.set()
 for thread in joining:
     thread.wait()

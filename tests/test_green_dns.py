@@ -121,10 +121,12 @@ def test_a_lookup_that_has_ended_is_not_shared(libc):
 def test_lookups_are_shared_among_os_threads(libc):
     slow = libc("gethostbyname", "192.0.2.1")
     found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(socket.gethostbyname("host.test")))
-        for _ in range(3)
-    ]
+
+    def look_up():
+        eventlet.sleep(0)  # the thread has a hub from now on
+        found.append(socket.gethostbyname("host.test"))
+
+    threads = [threading.Thread(target=look_up) for _ in range(3)]
     looking = eventlet.spawn(socket.gethostbyname, "host.test")
     eventlet.sleep(0)
     slow.wait_for_calls(1)
@@ -264,6 +266,31 @@ def test_same_answers_as_libc():
     with pytest.raises(stdlib_socket.gaierror) as caught:
         socket.getaddrinfo("127.0.0.1", "no-such-service")
     assert caught.value.errno == socket.EAI_SERVICE
+
+
+def test_in_the_hub_itself(libc, monkeypatch, hub):
+    """As a signal handler may do, whatever looks up names."""
+    libc("gethostbyname", "192.0.2.1").go.set()
+    monkeypatch.setattr(_dns, "_resolver", object())
+    found = eventlet.Event()
+
+    def call():
+        try:
+            found.send(socket.gethostbyname("host.test"))
+        except BaseException as error:
+            found.send(exc=error)
+
+    hub.schedule_call_global(0, call)
+    assert found.wait() == "192.0.2.1"
+
+
+def test_in_an_os_thread_without_green_threads(libc):
+    quick = libc("gethostbyname", "192.0.2.1")
+    quick.go.set()
+    thread = threading.Thread(target=socket.gethostbyname, args=("host.test",))
+    thread.start()
+    thread.join()
+    assert [ident for ident, _ in quick.calls] == [thread.ident]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -383,6 +383,53 @@ assert not early.is_alive()
     )
 
 
+def test_current_thread_imported_before_patching(run_python):
+    run_python(
+        """
+from threading import current_thread
+import threading, warnings
+warnings.simplefilter("ignore")
+import eventlet
+eventlet.monkey_patch()
+def look():
+    assert current_thread() is threading.current_thread()
+    return current_thread()
+first, second = (eventlet.spawn(look).wait() for _ in range(2))
+assert first is not second and first.ident != second.ident
+assert look() is threading.main_thread()
+assert threading.enumerate() == [threading.main_thread()]
+"""
+    )
+
+
+def test_threads_from_before_patching_are_found_afterwards(run_python):
+    run_python(
+        """
+from eventlet.green import threading as green
+go, here = green.Event(), []
+def work():
+    go.wait()
+    here.append(threading.current_thread())
+    os.fork() or os._exit(0)
+early = green.Thread(target=work)
+early.start()
+import eventlet
+eventlet.monkey_patch()
+import os, threading
+assert early in threading.enumerate() and green.enumerate() == threading.enumerate()
+late = threading.Thread(target=work)
+late.start()
+go.set()
+for thread in (early, late):
+    thread.join()
+assert here == [early, late]
+assert threading.enumerate() == [threading.main_thread()]
+assert threading.current_thread() is threading.main_thread() is green.main_thread()
+os.wait(), os.wait()
+"""
+    )
+
+
 def test_an_exception_is_reported_as_threads_do(run_python):
     done = run_python(
         PATCHED
@@ -454,24 +501,47 @@ def test_the_interpreter_waits_for_threads_but_daemons(run_python):
     done = run_python(
         PATCHED
         + """
-import concurrent.futures
+real = eventlet.patcher.original("threading")
+go, last = threading.Event(), threading.Event()
 def run(name, seconds):
+    go.wait()
     time.sleep(seconds)
     print(name, flush=True)
     if name == "first":
         threading.Thread(target=run, args=("third", 0.01)).start()
+    if name == "third":
+        last.set()
 threading.Thread(target=run, args=("first", 0.01)).start()
 threading.Thread(target=run, args=("daemon", 60), daemon=True).start()
-real = eventlet.patcher.original("threading")
 def run_really():
-    eventlet.sleep(0.05)
+    last.wait()
     print("real", flush=True)
 real.Thread(target=run_really).start()
 print("main", flush=True)
+go.set()
 """
     )
     assert done.stdout.split() == ["main", "first", "third", "real"]
     assert done.stderr == ""
+
+
+def test_a_green_thread_may_be_the_first_to_use_the_unpatched_module(run_python):
+    run_python(
+        """
+import eventlet
+from eventlet.green import threading
+assert not hasattr(threading, "__path__") and not hasattr(threading, "nothing")
+def use():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    return threading.main_thread()
+main = eventlet.spawn(use).wait()
+assert main is threading.current_thread() and threading.enumerate() == [main]
+import threading as standard
+assert main.ident == standard.main_thread().ident == threading.get_ident()
+"""
+    )
 
 
 def test_unpatched_green_threads_are_waited_for_too(run_python):

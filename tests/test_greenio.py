@@ -1,6 +1,7 @@
 """The rest of eventlet.greenio: pipes and helpers."""
 
 import errno
+import io
 import os
 import pty
 import socket as stdlib
@@ -97,6 +98,31 @@ def test_a_file_object_gives_its_descriptor_up():
         two.write(b"line\n")
         two.flush()
         assert one.readline() == b"line\n"
+
+
+def test_a_descriptor_that_is_non_blocking_already(pipe):
+    for file in pipe:
+        os.set_blocking(file.fileno(), False)
+    one, two = pipe
+    reader = parked(one.read, 100)
+    two.write(b"data")
+    assert reader.wait() == b"data"
+    data = os.urandom(1 << 20)
+    writer = parked(two.write, data)
+    received = b""
+    while len(received) < len(data):
+        received += one.read(1 << 16)
+    assert writer.wait() == len(data)
+    assert received == data
+
+
+def test_the_wrong_direction(pipe):
+    one, two = pipe
+    with pytest.raises(io.UnsupportedOperation):
+        one.write(b"x")
+    for read in (lambda: two.read(1), lambda: two.readinto(bytearray(1)), two.readall):
+        with pytest.raises(io.UnsupportedOperation):
+            read()
 
 
 def test_text_and_lines():

@@ -194,6 +194,33 @@ def test_a_descriptor_that_is_set_on_the_way_to_sleep(hub, wakeup):
     assert signal.set_wakeup_fd(writer.fileno()) == writer.fileno()
 
 
+def test_a_sleep_within_the_way_to_sleep(hub, handle, wakeup):
+    """What is called then may wait itself, in the hub."""
+    reader, writer = wakeup
+    asked = []
+
+    def default_sleep() -> float:
+        asked.append(1)
+        if len(asked) == 2:
+            signal.set_wakeup_fd(signal.set_wakeup_fd(-1))
+            hub._turn(0.05)
+            signal.raise_signal(SIGNAL)
+            hub._turn(0.05)
+            hub.call_soon_threadsafe(woken.send)
+        return LONG
+
+    handle(lambda *_: None)
+    woken = Event()
+    hub.default_sleep = default_sleep
+    try:
+        woken.wait()
+    finally:
+        del hub.default_sleep
+    assert len(asked) > 2
+    assert signal.set_wakeup_fd(writer.fileno()) == writer.fileno()
+    assert reader.recv(10) == bytes([SIGNAL])
+
+
 def test_a_descriptor_that_the_program_has_closed(handle):
     reader, writer = socket.socketpair()
     writer.setblocking(False)

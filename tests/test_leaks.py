@@ -91,18 +91,25 @@ def spawn_and_kill_before_start():
     eventlet.spawn(eventlet.sleep, 1000).kill()
 
 
-def killed_thread():
+def killed_thread(error):
     thread = eventlet.spawn(eventlet.sleep, 1000)
     eventlet.sleep(0)
-    thread.kill(ValueError("as it should"))
+    thread.kill(error)
     return thread
 
 
 def spawn_and_kill_with():
     # Not in a variable: the exception leads to this frame, and that would lead to the exception.
     try:
-        killed_thread().wait()
+        killed_thread(ValueError("as it should")).wait()
     except ValueError:
+        pass
+
+
+def spawn_kill_and_wait():
+    try:
+        killed_thread(eventlet.greenlet.GreenletExit()).wait()
+    except eventlet.greenlet.GreenletExit:
         pass
 
 
@@ -276,6 +283,7 @@ WORK = [
     spawn_and_link,
     spawn_and_raise,
     spawn_and_wait,
+    spawn_kill_and_wait,
     spawn_n_and_forget,
     submit,
     submit_and_raise,
@@ -313,8 +321,9 @@ def test_the_check_finds_a_cycle():
 def test_memory_stays_flat():
     psutil = pytest.importorskip("psutil", reason="psutil is not installed")
     process = psutil.Process()
-    work = [spawn_and_wait, spawn_and_raise, spawn_and_kill, timeout_that_is_cancelled]
-    work += [queue_rendezvous, execute, execute_and_raise]
+    work = [spawn_and_wait, spawn_and_raise, spawn_kill_and_wait, spawn_and_kill_with]
+    work += [timeout_that_is_cancelled, timeout_that_passes, queue_rendezvous, queue_with_a_limit]
+    work += [execute, execute_and_raise]
     hub = get_hub()
     was, hub.debug_exceptions = hub.debug_exceptions, False
     gc.collect()

@@ -95,6 +95,7 @@ def state():
 
 before_modules = {*sys.modules}
 patchable = {
+    "_thread",
     "os", "queue", "select", "selectors", "socket", "ssl", "subprocess", "threading", "time"
 }
 """
@@ -198,6 +199,28 @@ assert original("os").environ is __import__("os").environ
     )
 
 
+def test_original_threading_made_in_another_os_thread(run_python):
+    """That OS thread does not become the main one, and ends as others do."""
+    done = run_python(
+        """
+import threading
+from eventlet.patcher import original
+thread = threading.Thread(target=original, args=("threading",))
+thread.start()
+thread.join(20)
+assert not thread.is_alive()
+pristine = original("threading")
+assert pristine.current_thread() is pristine.main_thread()
+assert pristine.main_thread().ident == threading.main_thread().ident
+thread = pristine.Thread(target=int)
+thread.start()
+thread.join()
+print("fine")
+"""
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
 def test_original_threads_are_real_ones(run_python):
     run_python(
         """
@@ -296,6 +319,32 @@ assert namespace == {"time": time.time}
     )
 
 
+def test_another_way_to_undo_it(run_python):
+    run_python(
+        """
+import sys, eventlet
+eventlet.monkey_patch()
+from eventlet import patcher
+import threading
+# As oslo.privsep has it.
+for group in ("os", "select", "socket", "thread", "time"):
+    for name, green in getattr(patcher, f"_green_{group}_modules")():
+        real = patcher.original(name)
+        for attribute in green.__patched__:
+            if getattr(real, attribute, None) is not None:
+                setattr(sys.modules[name], attribute, getattr(real, attribute))
+natives = []
+def work():
+    natives.append(threading.get_native_id())
+    assert threading.current_thread() is thread
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+assert natives and natives != [threading.get_native_id()]
+"""
+    )
+
+
 def test_running_a_program_patched(run_python, tmp_path):
     (tmp_path / "program.py").write_text(
         "import sys, time\nprint(__name__, sys.argv[1:], time.sleep.__module__)\n"
@@ -308,3 +357,44 @@ sys.exit(subprocess.run(command).returncode)
 """
     )
     assert done.stdout == "__main__ ['one', '-two'] eventlet.green.time\n"
+
+
+def test_green_threads_that_import_the_same_module_wait_for_each_other(run_python, tmp_path):
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.01)\nvalue = 1\n")
+    run_python(
+        """
+import sys
+sys.path.insert(0, ".")
+import eventlet
+eventlet.monkey_patch()
+def use():
+    from slow import value
+    return value
+assert [green.wait() for green in [eventlet.spawn(use) for _ in range(3)]] == [1, 1, 1]
+"""
+    )
+
+
+def test_a_module_that_a_green_thread_imports_may_patch(run_python, tmp_path):
+    (tmp_path / "patches.py").write_text(
+        "from eventlet import patcher, sleep\npatcher.monkey_patch()\nsleep(0)\nvalue = 1\n"
+    )
+    (tmp_path / "imports.py").write_text("from patches import value\n")
+    (tmp_path / "restores.py").write_text("from eventlet import patcher\npatcher.unpatch()\n")
+    run_python(
+        """
+import sys
+sys.path.insert(0, ".")
+import eventlet
+def use():
+    import imports
+    import restores
+    import imports
+    return imports.value
+for _ in range(2):
+    green = eventlet.spawn(use)
+    assert green.wait() == 1
+    for name in ("patches", "imports", "restores"):
+        del sys.modules[name]
+"""
+    )

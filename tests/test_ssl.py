@@ -179,6 +179,19 @@ def test_closing_wakes_who_waits(pair, clean_hub):
         reader.wait()
 
 
+def test_closed_sockets_say_so(pair):
+    client, server = pair
+    server.sendall(b"x")
+    assert client.recv(10) == b"x"
+    client.close()
+    for call in (lambda: client.read(1), lambda: client.write(b"x")):
+        with pytest.raises(ValueError, match="closed or unwrapped"):
+            call()
+    for call in (lambda: client.recv(1), lambda: client.sendall(b"x"), lambda: client.send(b"x")):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            call()
+
+
 def test_end_of_stream(pair):
     client, server = pair
     server.close()
@@ -229,10 +242,21 @@ def test_accept_does_not_wait_for_handshakes(listener):
             sock.close()
 
 
-def test_what_is_asked_after_accept_does_the_handshake(listener):
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda conn: conn.version().startswith("TLS"),
+        lambda conn: len(conn.cipher()) == 3,
+        lambda conn: len(conn.shared_ciphers()) > 0,
+        lambda conn: conn.compression() is None,
+        lambda conn: conn.getpeercert() is None,
+        lambda conn: conn.selected_alpn_protocol() is None,
+    ],
+)
+def test_what_is_asked_after_accept_does_the_handshake(listener, ask):
     client = eventlet.spawn(lambda: ssl.wrap_socket(eventlet.connect(listener.getsockname())))
     conn, _ = listener.accept()
-    assert conn.version().startswith("TLS")
+    assert ask(conn)
     client.wait().close()
     conn.close()
 
@@ -309,6 +333,19 @@ def test_contexts(listener, certificate):
         context.wrap_socket(eventlet.connect(listener.getsockname()), server_hostname="example.org")
     with pytest.raises(OSError):
         server.wait()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ssl.create_default_context,
+        ssl._create_default_https_context,
+        ssl._create_unverified_context,
+        ssl._create_stdlib_context,
+    ],
+)
+def test_contexts_are_green_however_they_are_made(make):
+    assert type(make()) is ssl.GreenSSLContext is ssl.SSLContext
 
 
 @pytest.mark.parametrize(
@@ -748,6 +785,20 @@ def test_interrupted_handshake(client_context, server_context, how, server_side,
                 thread.wait()
         with pytest.raises(OSError):
             os.fstat(fileno)
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("name", ["recv", "recv_into"])
+def test_shutdown_ends_a_read(pair, read_before, name):
+    client, server = pair
+    if read_before:
+        server.sendall(b"x")
+        assert client.recv(10) == b"x"
+    reader = parked(getattr(client, name), 10 if name == "recv" else bytearray(10))
+    client.shutdown(socket.SHUT_RDWR)
+    assert reader.wait() in (b"", 0)
+    with pytest.raises(ValueError, match="closed or unwrapped"):
+        client.read(1)
 
 
 def test_a_reader_that_timed_out_reads_on(pair):

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import copy
 import gc
+import io
 import threading
 import weakref
 
@@ -371,8 +372,12 @@ def test_primitives_connect_both_worlds():
 
 def test_proxy_in_a_with_statement_and_copied():
     lock = threading.Lock()
-    with tpool.Proxy(lock):
+    with tpool.Proxy(lock) as entered:
+        assert entered is True
         assert lock.locked()
+    with io.StringIO() as stream, tpool.Proxy(stream) as entered:
+        assert entered == stream
+        assert isinstance(entered, tpool.Proxy)
     proxy = tpool.Proxy([[1], [2]])
     shallow, deep = copy.copy(proxy), copy.deepcopy(proxy)
     assert shallow == deep == [[1], [2]]

@@ -9,7 +9,7 @@ import eventlet
 from eventlet.event import Event
 from eventlet.lock import Lock
 from eventlet.queue import LightQueue, Queue
-from eventlet.semaphore import Semaphore
+from eventlet.semaphore import CappedSemaphore, Semaphore
 
 
 def test_in_the_order_in_which_they_become_ready():
@@ -39,6 +39,20 @@ def test_what_is_ready_already():
     assert eventlet.wait(everything, timeout=0) == everything
     assert not lock.locked()
     assert queue.qsize() == 1
+
+
+def test_a_semaphore_with_a_limit():
+    free, full = CappedSemaphore(1, 2), CappedSemaphore(0, 2)
+    assert eventlet.wait([free, full], timeout=0) == [free]
+    eventlet.spawn(full.release)
+    assert eventlet.wait([full]) == [full]
+    assert not full.locked()
+    # Its units are what is waited for, not its room.
+    full.acquire()
+    eventlet.spawn(full.acquire)
+    eventlet.sleep(0)
+    assert eventlet.wait([full], timeout=0) == []
+    full.release()
 
 
 def test_nothing():

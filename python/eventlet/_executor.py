@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from eventlet.event import Event
+from eventlet.patcher import original
 from eventlet.tpool import ThreadPool
 
 __all__ = ["Executor"]
@@ -75,6 +76,8 @@ class _Future(Future[Any]):
 
     def __init__(self) -> None:
         super().__init__()
+        # Held for moments only, and by a hub as well, which could not wait for a green one.
+        self._condition = original("threading").Condition()
         self._settled = Event()
         # Not a closure: a future that has been dropped is gone at once.
         self.add_done_callback(_settle)

@@ -217,7 +217,9 @@ class Proxy:
         return proxy_call(self._autowrap, self._obj, *args, **kwargs)
 
     def __enter__(self) -> Any:
-        return proxy_call(self._autowrap, self._obj.__enter__)
+        entered = proxy_call(self._autowrap, self._obj.__enter__)
+        # Most objects return themselves: what is done with them in the block goes on as before it.
+        return self if entered is self._obj else entered
 
     def __exit__(self, *exc: Any) -> Any:
         return proxy_call(self._autowrap, self._obj.__exit__, *exc)

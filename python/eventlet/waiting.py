@@ -9,6 +9,7 @@ from typing import Any
 
 from eventlet._core import Event, GreenThreadBase, LightQueue, Semaphore
 from eventlet.queue import Empty
+from eventlet.semaphore import CappedSemaphore
 
 __all__ = ["iwait", "wait"]
 
@@ -67,6 +68,9 @@ class _Watch:
     """Gives hints when an object may have become ready."""
 
     def __init__(self, target: Any) -> None:
+        if isinstance(target, CappedSemaphore):
+            # It is the units there that `acquire` waits for.
+            target = target.lower_bound
         if not isinstance(target, (Event, GreenThreadBase, LightQueue, Semaphore)):
             raise TypeError(
                 "green threads, events, semaphores and queues can be waited for, "

@@ -37,6 +37,7 @@ from typing import Any
 
 import eventlet
 from eventlet import Timeout, _existing_locks, debug, tpool
+from eventlet.corolocal import local
 from eventlet.hubs import get_hub
 from eventlet.lock import Condition, Lock, RLock
 from eventlet.queue import Empty, Full, LifoQueue, LightQueue, PriorityQueue, Queue, SimpleQueue
@@ -77,6 +78,7 @@ class Shared:
             PriorityQueue(4),
         ]
         self.simple = SimpleQueue[Any]()
+        self.local: Any = local()
         # What there is of something, and where it is waited for.
         self.stores: list[tuple[Any, list[int]]] = [
             (Condition(), [0]),
@@ -147,6 +149,7 @@ class Worker:
         return {
             **common,
             "sleep": 4,
+            "use_local": 3,
             "spawn": 4,
             "kill_child": 2,
             "kill_worker": 1,
@@ -314,6 +317,16 @@ class Worker:
 
     def sleep(self) -> None:
         eventlet.sleep(self.random.choice((0, 0, self.random.uniform(0, SHORT))))
+
+    def use_local(self) -> None:
+        """Keep something where no other green thread finds it."""
+        own = self.shared.local
+        own.worker = self
+        self.pause()
+        if own.worker is not self or eventlet.spawn(hasattr, own, "worker").wait():
+            self.stress.fail(f"{self.name}: a local has the attributes of another")
+        if self.random.random() < 0.1:
+            self.shared.local = local()
 
     def spawn(self) -> None:
         number = self.random.random()

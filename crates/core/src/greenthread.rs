@@ -28,6 +28,7 @@ use crate::hub::entry::{self, Arguments, Step, WaitingCall, guarded};
 use crate::hub::inbox::Message;
 use crate::hub::scheduler::{Due, Task};
 use crate::hub::{self, Hub, ParkId, Wake};
+use crate::local;
 use crate::sync::waiters::{Waiter, Waiters};
 use crate::{clock, datastack};
 
@@ -252,6 +253,7 @@ impl Body {
         };
         let green_thread = Greenlet::current(py)?;
         let in_link = Self::finish(slf, green_thread.bind(py), result);
+        local::end(py, &green_thread)?;
         fatal.or(in_link).map_or(Ok(()), Err)
     }
 

@@ -5,6 +5,7 @@
 //! | [`hub`] | the event loop of a thread: run queue, timers, descriptors |
 //! | [`greenthread`] | `spawn`, `GreenThread`, `kill` |
 //! | [`ident`] | numbers that tell green threads apart |
+//! | [`local`] | attributes that each green thread has for itself |
 //! | [`net`] | sockets |
 //! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
@@ -24,6 +25,7 @@ mod errors;
 mod greenthread;
 mod hub;
 mod ident;
+mod local;
 mod net;
 mod posix;
 mod sync;
@@ -41,6 +43,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::add_to(module)?;
     greenthread::add_to(module)?;
     module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
+    local::add_to(module)?;
     net::add_to(module)?;
     posix::add_to(module)?;
     sync::add_to(module)?;

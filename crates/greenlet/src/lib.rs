@@ -371,6 +371,19 @@ impl Greenlet {
         }
     }
 
+    /// Its attributes, if it has had any.
+    #[inline]
+    pub fn existing_dict<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
+        let object = self.0.as_ptr();
+        // SAFETY: `self.0` is a greenlet, whose type says at which positive offset the pointer to its dictionary
+        // is, which may be null.
+        unsafe {
+            let offset = (*ffi::Py_TYPE(object)).tp_dictoffset;
+            let dict = *object.byte_offset(offset).cast::<*mut ffi::PyObject>();
+            Some(Bound::from_borrowed_ptr_or_opt(py, dict)?.cast_into_unchecked())
+        }
+    }
+
     /// Another reference to the same greenlet.
     #[inline]
     #[must_use]

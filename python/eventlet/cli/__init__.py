@@ -11,16 +11,23 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from eventlet.cli._errors import CommandError, UsageError
 
 __all__ = ["main"]
 
+#: Groups of `eventlet.monkey_patch` that a program gets unless they are turned off, and those that
+#: have to be asked for, by the names of their options.
+DEFAULT_GROUPS = ("socket", "os", "select", "thread", "time", "subprocess", "psycopg")
+FURTHER_GROUPS = {"builtins": "builtins", "mysqldb": "MySQLdb"}
+
 _EPILOG = """\
 examples:
   eventlet serve hello:app
   eventlet serve --bind 0.0.0.0:8080 --access-log off shop.web:create_app()
+  eventlet run crawler.py --depth 3
+  eventlet run -m http.server
   eventlet serve --help
   eventlet --version
 """
@@ -52,6 +59,41 @@ examples:
   eventlet serve --bind 127.0.0.1:8000 --bind unix:/tmp/hello.sock hello:app
   eventlet serve --access-log access.log --keep-alive 15 --max-concurrency 5000 hello:app
 """
+
+
+_GROUP_HELP = {
+    "MySQLdb": "patch the driver MySQLdb, if it is installed",
+    "builtins": "patch open()",
+    "os": "os.read, os.write, os.waitpid and the like",
+    "psycopg": "psycopg2 and psycopg 3",
+    "select": "select and selectors",
+    "socket": "socket and ssl",
+    "subprocess": "subprocess",
+    "thread": "threading, queue and locks",
+    "time": "time.sleep",
+}
+
+_RUN_DESCRIPTION = """\
+Run a program on green threads, unchanged: what blocks in its standard library (sockets, threads,
+locks, queues, processes, sleeping) is replaced before its first line is run. What `__main__`,
+`sys.argv`, `sys.path` and tracebacks look like is as with `python`.
+"""
+
+_RUN_EPILOG = """\
+programs:
+  crawler.py    a file; or a folder or an archive with a __main__.py; or '-', which is stdin
+  -m crawler    a module, or a package with a __main__.py
+  All that follows goes to the program.
+
+examples:
+  eventlet run crawler.py --depth 3
+  eventlet run -m http.server 8000
+  eventlet run --no-thread --builtins worker.py
+"""
+
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction["_Parser"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,6 +146,37 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
+    _add_run(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add_run(commands: _Commands) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a program on green threads",
+        usage="%(prog)s [options] SCRIPT [argument ...]\n"
+        "       %(prog)s [options] -m MODULE [argument ...]",
+        description=_RUN_DESCRIPTION,
+        epilog=_RUN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    program = run.add_mutually_exclusive_group(required=True)
+    program.add_argument("script", metavar="SCRIPT", nargs="?", help="the program (see below)")
+    program.add_argument("-m", dest="module", metavar="MODULE", help="the program, as a module")
+    for group in DEFAULT_GROUPS:
+        run.add_argument(
+            f"--no-{group}",
+            dest=group,
+            action="store_false",
+            help=f"leave alone: {_GROUP_HELP[group]}",
+        )
+    for option, group in FURTHER_GROUPS.items():
+        run.add_argument(f"--{option}", dest=group, action="store_true", help=_GROUP_HELP[group])
+
+
+def _add_serve(commands: _Commands) -> None:
     serve = commands.add_parser(
         "serve",
         help="serve a WSGI application over HTTP",
@@ -167,6 +240,13 @@ def _parser() -> argparse.ArgumentParser:
         help="connections the system holds until they are accepted (default: 1024)",
     )
     serve.add_argument(
+        "--no-patch",
+        dest="patch",
+        action="store_false",
+        help="leave the standard library as it is: blocking calls of the application hold up all "
+        "requests, unless it uses eventlet.green or patches by itself",
+    )
+    serve.add_argument(
         "--quiet",
         action="store_true",
         help="print nothing but errors; an access log still goes to its file",
@@ -176,21 +256,47 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="send the traceback of a failed request to the client: not for production",
     )
-    return parser
+
+
+def _split_run(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the arguments of `eventlet run` from those of the program that it runs."""
+    for index, argument in enumerate(argv):
+        if argument == "-m":
+            return [*argv[: index + 2]], [*argv[index + 2 :]]
+        if argument == "-" or argument.startswith("-m") or not argument.startswith("-"):
+            return [*argv[: index + 1]], [*argv[index + 1 :]]
+    return [*argv], []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     `argv` is `sys.argv[1:]` unless given. A wrong command line gives 2, what fails at run time 1,
-    with one line on stderr that says why.
+    with one line on stderr that says why. What a program raises that `eventlet run` runs goes on.
     """
+    own = [*(sys.argv[1:] if argv is None else argv)]
+    theirs: list[str] = []
+    if own[:1] == ["run"]:
+        options, theirs = _split_run(own[1:])
+        own[1:] = options
     parser = _parser()
     try:
-        args = parser.parse_args(argv)
-        if args.command is None:
-            parser.print_help(sys.stderr)
-            return 2
+        args = parser.parse_args(own)
+    except SystemExit as done:
+        # argparse ends that way after --help, --version and its own errors.
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if args.command == "run":
+        from eventlet.cli._run import run
+
+        return run(args, theirs)
+    return _start_serving(args)
+
+
+def _start_serving(args: argparse.Namespace) -> int:
+    try:
         from eventlet.cli._serve import serve
 
         return serve(args)
@@ -205,9 +311,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # Ctrl-C before the server took it over, while the application was being imported.
         return 130
-    except SystemExit as done:
-        # argparse ends that way after --help, --version and its own errors.
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
 
 
 def _complain(message: str) -> None:

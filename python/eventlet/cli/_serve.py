@@ -49,6 +49,11 @@ def serve(args: argparse.Namespace) -> int:
     addresses = [parse(text) for text in args.bind or [DEFAULT_BIND]]
     here = os.getcwd()
     sys.path[:] = [here, *(entry for entry in sys.path if entry not in ("", here))]
+    if args.patch:
+        from eventlet import patcher
+
+        # Before the application imports what blocks.
+        patcher.monkey_patch()
     # Before anything listens: a client must not be let in to wait for an import.
     app = load_app(args.app)
     _allow_files(args.max_concurrency * len(addresses))

@@ -24,6 +24,8 @@ __patched__ = ["SimpleQueue"]
 
 
 def __getattr__(name: str) -> Any:
+    if not hasattr(_original, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_rest(), name)
 
 

@@ -4,9 +4,11 @@ The answers are those that any other program on the machine gets. Who asks what 
 asking already waits for the same answer. A lookup that a `Timeout` interrupts goes on in its
 thread, where the next one to ask finds it.
 
-Numeric addresses need no lookup, and get their answer at once. Everything else may be answered by
-`eventlet.support.greendns` instead, which asks the name servers by itself. EVENTLET_NO_GREENDNS
-decides:
+Numeric addresses need no lookup, and get their answer at once. In the hub itself, where a signal
+handler may run, and in OS threads that have none, libc is called on the spot.
+
+Everything else may be answered by `eventlet.support.greendns` instead, which asks the name servers
+by itself. EVENTLET_NO_GREENDNS decides:
 
 * not set: from when the program imports ``eventlet.support.greendns``;
 * ``yes``: never, except by calling that module's own functions;
@@ -21,6 +23,7 @@ import socket as _original
 from collections.abc import Callable
 from typing import Any
 
+from eventlet._core import can_wait, has_hub
 from eventlet._os_threads import RLock, ThreadPool
 from eventlet.event import Event
 
@@ -59,7 +62,7 @@ def getaddrinfo(
     """As ``socket.getaddrinfo``, without blocking other green threads."""
     if _is_numeric(host) and _is_number(port):
         return _getaddrinfo(host, port, family, type, proto, flags)
-    if _resolver is not None:
+    if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.getaddrinfo(host, port, family, type, proto, flags)
     return _look_up(_getaddrinfo, host, port, family, type, proto, flags)
 
@@ -68,7 +71,7 @@ def gethostbyname(hostname: Any) -> Any:
     """As ``socket.gethostbyname``, without blocking other green threads."""
     if _is_numeric(hostname):
         return _gethostbyname(hostname)
-    if _resolver is not None:
+    if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname(hostname)
     return _look_up(_gethostbyname, hostname)
 
@@ -77,7 +80,7 @@ def gethostbyname_ex(hostname: Any) -> Any:
     """As ``socket.gethostbyname_ex``, without blocking other green threads."""
     if _is_numeric(hostname):
         return _gethostbyname_ex(hostname)
-    if _resolver is not None:
+    if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname_ex(hostname)
     return _look_up(_gethostbyname_ex, hostname)
 
@@ -94,7 +97,7 @@ def getnameinfo(sockaddr: Any, flags: int) -> Any:
         return _getnameinfo(sockaddr, flags)
     if flags & _BY_NUMBER == _BY_NUMBER and sockaddr and _is_numeric(sockaddr[0]):
         return _getnameinfo(sockaddr, flags)
-    if _resolver is not None:
+    if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.getnameinfo(sockaddr, flags)
     return _look_up(_getnameinfo, sockaddr, flags)
 
@@ -222,6 +225,9 @@ class _Lookup:
 
 def _look_up(function: Callable[..., Any], *args: Any) -> Any:
     """Return ``function(*args)``, called in a thread."""
+    if not can_wait():
+        # Nobody could run meanwhile.
+        return function(*args)
     # 1, 1.0 and True are equal, but libc's wrapper knows them apart.
     key = (function, args, tuple(map(type, args)))
     try:

@@ -20,6 +20,7 @@ from eventlet._children import wait_for_child as _wait_for_child
 from eventlet._core import can_wait as _can_wait
 from eventlet._core import notify_opened as _notify_opened
 from eventlet._core import os_read as read
+from eventlet._core import os_read_into as _read_into
 from eventlet._core import os_write as write
 from eventlet.greenio.pipe import GreenPipe as _GreenPipe
 
@@ -48,6 +49,7 @@ __patched__ = [
         "fdopen",
         "open",
         "read",
+        "readinto",
         "system",
         "wait",
         "wait3",
@@ -58,6 +60,9 @@ __patched__ = [
     )
     if hasattr(_original, name)
 ]
+
+if hasattr(_original, "readinto"):
+    readinto = _read_into
 
 # Taken now: the names in the module may be replaced by monkey patching.
 _open = _original.open

@@ -26,6 +26,7 @@ __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
 #: What monkey patching puts into the standard module. Its other functions are made of these.
 __patched__ = [
+    "fromfd",
     "getaddrinfo",
     "gethostbyaddr",
     "gethostbyname",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import _thread as _original
+import sys as _sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, getcurrent
 
-from eventlet import _os_threads
+from eventlet import _existing_locks, _os_threads
 from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
 from eventlet.corolocal import local as _local
@@ -24,6 +25,19 @@ globals().update(
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...
+
+
+def __switch_patched__(on: bool) -> None:
+    """Make what there is already green, or undo it."""
+    # Locks become green with their types.
+    _existing_locks.patch(on)
+    if getcurrent().parent is not None:
+        # This may be a module that is being imported: with the numbers, those who import change.
+        old, new = (_os_ident(), _get_ident()) if on else (_get_ident(), _os_ident())
+        for found in [*getattr(_importing, "_module_locks", {}).values()]:
+            lock = found()
+            if lock is not None and lock.owner == old:
+                lock.owner = new
 
 
 #: What monkey patching puts into the standard module.
@@ -46,6 +60,7 @@ get_ident = _get_ident
 LockType = Lock
 RLock = _RLock
 
+_importing: Any = _sys.modules["importlib._bootstrap"]
 _os_ident: Callable[[], int] = _os_threads.get_ident
 _main_ident: int = vars(_original).get("_get_main_thread_ident", _os_ident)()
 

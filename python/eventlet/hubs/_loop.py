@@ -6,14 +6,31 @@ import asyncio
 import contextlib
 import os
 import selectors
+import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from typing import Any
 
 from eventlet.event import Event
+from eventlet.patcher import original
 
-__all__ = ["GreenSelector", "Loop", "Selector", "keep_in_child", "loop_of"]
+__all__ = ["GreenSelector", "Loop", "Selector", "keep_in_child", "loop_of", "unpatch_asyncio"]
+
+
+def unpatch_asyncio(names: Iterable[str]) -> None:
+    """Have asyncio use pristine copies of modules, whatever is patched, now or later."""
+    for name in names:
+        present = sys.modules.get(name)
+        for module in [*sys.modules.values()]:
+            if getattr(module, "__package__", None) == "asyncio":
+                for key, value in [*vars(module).items()]:
+                    if value is present and present is not None:
+                        setattr(module, key, original(name))
+
+
+# Callbacks of a loop run in the hub's greenlet, or all in one green thread: nothing there may wait.
+unpatch_asyncio(["os", "socket", "subprocess", "threading"])
 
 
 class Selector(selectors.BaseSelector):
@@ -167,6 +184,19 @@ class Loop(asyncio.SelectorEventLoop):
     """A loop that may be given work by green threads while it waits."""
 
     _selector: Selector
+
+    #: What asyncio calls its executor.
+    _default_executor: Any
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
+        """Call ``func(*args)`` in an OS thread, if no executor is given."""
+        if executor is None and self._default_executor is None:
+            from eventlet._executor import Executor
+
+            self._default_executor = Executor(thread_name_prefix="asyncio")
+        return super().run_in_executor(executor, func, *args)
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None

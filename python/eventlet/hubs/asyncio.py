@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "is_available"]
 
+# No loop waits by a green selector: there is one for the OS thread, and it is the hub's.
+_loop.unpatch_asyncio(["selectors"])
+
 
 def is_available() -> bool:
     """Tell whether the platform has it: all do."""

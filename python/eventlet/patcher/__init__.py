@@ -7,7 +7,8 @@ see the same thing. What was there before is kept, for `original` and for `unpat
 
 A green module may also have a function ``__also_patched__`` which returns triples ``(object, name,
 value)``: attributes of classes, and of other modules, that are to be replaced along with it. So
-what refers to the replaced names, and what was imported before, becomes green too.
+what refers to the replaced names, and what was imported before, becomes green too. What cannot be
+said that way is done by a function ``__switch_patched__``, called with True and, to undo it, False.
 
 `import_patched` and `inject` leave the standard library alone, and import one module that sees
 green ones instead.

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import _imp
 import builtins
+import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -90,12 +91,34 @@ def _copy(modname: str, key: str) -> ModuleType:
     names["__builtins__"] = {**vars(builtins), "__import__": _import_original}
     sys.modules[key] = copy
     try:
-        exec(code, names)
+        with _as_main_thread(copy) if modname == "threading" else contextlib.nullcontext():
+            exec(code, names)
     except BaseException:
         del sys.modules[key]
         raise
     copy.__name__ = modname
     return copy
+
+
+@contextlib.contextmanager
+def _as_main_thread(copy: Any) -> Iterator[None]:
+    """Make up for it that `threading` takes the OS thread which executes it for the main thread."""
+    native: Any = original("_thread")
+    sentinel = getattr(native, "_set_sentinel", None)
+    if sentinel is None:  # since 3.13 it asks
+        yield
+        return
+    # It would take away what tells others that this OS thread has ended.
+    native._set_sentinel = native.allocate_lock
+    try:
+        yield
+    finally:
+        native._set_sentinel = copy._set_sentinel = sentinel
+    present: Any = sys.modules.get("threading")
+    if present is not None:
+        main, ident = copy._main_thread, present.main_thread().ident
+        copy._active[ident] = copy._active.pop(main.ident)
+        main._ident = ident
 
 
 def _import_original(

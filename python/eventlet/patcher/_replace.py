@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -28,20 +28,26 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
 
     :param pairs: names of modules, each with the green module. Those that are not imported yet
         are.
-    :returns: what has been replaced in the modules.
+    :returns: what has been replaced in the modules, and in classes.
     """
     done = []
     for module_name, green in pairs:
         target = sys.modules.get(module_name) or importlib.import_module(module_name)
-        also = getattr(green, "__also_patched__", tuple)
+        # Not getattr: a green module may ask another for what it has not.
+        names = vars(green)
         # Asked for first: it may look at what is about to be replaced.
-        triples = [*also()]
-        for name in green.__patched__:
-            value = getattr(green, name, MISSING)
+        triples = [*names.get("__also_patched__", tuple)()]
+        for name in names["__patched__"]:
+            value = names.get(name, MISSING)
             if value is not MISSING:
                 done.append(put(target, name, value))
-        for owner, name, value in triples:
-            put(owner, name, value)
+        # Elsewhere a name of a module is meant, and not all that has its value.
+        also = [put(*triple) for triple in triples]
+        done += [replaced for replaced in also if isinstance(replaced.owner, type)]
+        switch = names.get("__switch_patched__")
+        if switch is not None:
+            switch(True)
+            _switches.append(switch)
         _patched.setdefault(module_name, target)
     return done
 
@@ -58,6 +64,8 @@ def put(owner: Any, name: str, value: Any) -> Replaced:
 
 def put_back() -> None:
     """Undo everything, last things first."""
+    while _switches:
+        _switches.pop()(False)
     while _log:
         owner, name, old, new = _log.pop()
         if vars(owner).get(name, MISSING) is not new:
@@ -89,5 +97,8 @@ def patched_modules() -> dict[str, ModuleType]:
 
 #: All that is replaced now, oldest first.
 _log: list[Replaced] = []
+
+#: To be called with False.
+_switches: list[Callable[[bool], object]] = []
 
 _patched: dict[str, ModuleType] = {}

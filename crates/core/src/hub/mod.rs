@@ -28,6 +28,7 @@ pub mod inbox;
 pub mod io;
 pub mod listener;
 mod nested;
+mod numbers;
 pub mod park;
 mod python;
 pub mod scheduler;

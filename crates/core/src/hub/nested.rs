@@ -10,30 +10,30 @@
 
 use pyo3::prelude::*;
 
-use super::wait::Parking;
+use super::park::ParkId;
 use super::{Hub, Wake};
 use crate::errors;
 
 impl Hub {
-    /// Makes turns until the wait `parking`, which the hub's own greenlet has announced, is over.
+    /// Makes turns until the wait `id`, which the hub's own greenlet has announced, is over.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wait_here(slf: &Bound<'_, Self>, parking: Parking) -> PyResult<Wake> {
+    pub(crate) fn wait_here(slf: &Bound<'_, Self>, id: ParkId) -> PyResult<Wake> {
         let py = slf.py();
         let this = slf.get();
         let pending = || {
             this.scheduler
-                .with(py, |s| s.parks.wake(parking.id) == Some(Wake::Pending))
+                .with(py, |s| s.parks.wake(id) == Some(Wake::Pending))
         };
         let mut result = Ok(());
-        if this.hooks.run || this.hooks.wait || this.hooks.switch {
+        if this.hooks.wait || this.hooks.switch {
             // Its turns are made by somebody else.
             result = Err(errors::mainloop_error());
         }
         while result.is_ok() && pending() {
             result = Self::turn(slf, None);
         }
-        let wake = this.unpark(py, parking.id);
+        let wake = this.unpark(py, id);
         result.map(|()| wake)
     }
 }

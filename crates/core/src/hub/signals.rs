@@ -37,7 +37,15 @@ pub struct Watch {
 impl Watch {
     /// Begins to watch, in the main thread, which has a hub that is [`register`]ed.
     pub fn begin(py: Python<'_>) -> PyResult<Self> {
-        let program = set_wakeup_fd(py, WRITER.load(Ordering::Relaxed))?;
+        let ours = WRITER.load(Ordering::Relaxed);
+        let mut program = set_wakeup_fd(py, ours)?;
+        if program == ours {
+            // A watch within a watch, in a handler that waits; or a handler has put ours back later.
+            program = match PROGRAM.load(Ordering::Relaxed) {
+                AWAKE => -1,
+                program => program,
+            };
+        }
         PROGRAM.store(program, Ordering::Relaxed);
         Ok(Self { program })
     }

@@ -208,11 +208,13 @@ fn read<'py>(
     let mut was_drained = socket.getattr(drained)?.is_truthy()?;
     let size = size.min(RECORD);
     let mut limit = Limit::new();
-    if was_drained && size != 0 {
-        wait_if_empty(socket, &mut limit)?;
-    }
+    let mut waited = was_drained && size != 0 && wait_if_empty(socket, &mut limit)?;
     loop {
         let Some(layer) = layer(socket)? else {
+            if waited {
+                // Another green thread has shut the connection down.
+                return nothing(py, buffer);
+            }
             return Err(PyValueError::new_err(
                 "Read on closed or unwrapped SSL socket.",
             ));
@@ -237,13 +239,23 @@ fn read<'py>(
                     socket.setattr(drained, false)?;
                 }
                 if !wait_for_layer(socket, error, &mut limit)? {
-                    return match buffer {
-                        Some(_) => Ok(0_usize.into_pyobject(py)?.into_any()),
-                        None => Ok(PyBytes::new(py, b"").into_any()),
-                    };
+                    return nothing(py, buffer);
                 }
+                waited = true;
             }
         }
+    }
+}
+
+/// What a read returns at the end.
+#[cold]
+fn nothing<'py>(
+    py: Python<'py>,
+    buffer: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match buffer {
+        Some(_) => Ok(0_usize.into_pyobject(py)?.into_any()),
+        None => Ok(PyBytes::new(py, b"").into_any()),
     }
 }
 
@@ -270,14 +282,19 @@ fn leaves_nothing(
     Ok(0 < count && count < room)
 }
 
-/// Waits for data if the kernel has none. A non-blocking socket is left to `OpenSSL`, whose error it gets.
+/// Waits for data if the kernel has none, and tells whether it did. A non-blocking socket is left to
+/// `OpenSSL`, whose error it gets.
 #[inline]
-fn wait_if_empty(socket: &Bound<'_, PyAny>, limit: &mut Limit) -> PyResult<()> {
-    let fd = fd::of(socket)?;
+fn wait_if_empty(socket: &Bound<'_, PyAny>, limit: &mut Limit) -> PyResult<bool> {
+    let Ok(fd) = fd::of(socket) else {
+        // Closed: what to say of that depends on the operation.
+        return Ok(false);
+    };
     if !is_empty(fd) || is_non_blocking(socket)? {
-        return Ok(());
+        return Ok(false);
     }
-    limit.wait(socket, fd, Direction::Read, libc::EAGAIN)
+    limit.wait(socket, fd, Direction::Read, libc::EAGAIN)?;
+    Ok(true)
 }
 
 #[inline]

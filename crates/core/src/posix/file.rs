@@ -27,7 +27,10 @@ pub fn os_read(py: Python<'_>, fd: RawFd, length: isize) -> PyResult<Bound<'_, P
         wait_until_ready(py, fd, Direction::Read)?;
         match fill(py, length, |pointer| read_at(py, fd, pointer, length)) {
             Ok(bytes) => return bytes,
-            Err(errno) => after_failure(py, fd, Direction::Read, errno)?,
+            Err(errno) => {
+                let waits = io::owner(py, fd) != 0;
+                after_failure(py, fd, Direction::Read, errno, waits)?;
+            }
         }
     }
 }
@@ -42,7 +45,10 @@ pub fn os_read_into(py: Python<'_>, fd: RawFd, buffer: &Bound<'_, PyAny>) -> PyR
         wait_until_ready(py, fd, Direction::Read)?;
         match read_at(py, fd, memory.pointer(), memory.len()) {
             Ok(count) => return Ok(count),
-            Err(errno) => after_failure(py, fd, Direction::Read, errno)?,
+            Err(errno) => {
+                let waits = io::owner(py, fd) != 0;
+                after_failure(py, fd, Direction::Read, errno, waits)?;
+            }
         }
     }
 }
@@ -73,7 +79,10 @@ pub fn os_write(py: Python<'_>, fd: RawFd, data: &Bound<'_, PyAny>) -> PyResult<
                     return Ok(done);
                 }
             }
-            Err(errno) => after_failure(py, fd, Direction::Write, errno)?,
+            Err(errno) => {
+                let waits = matches!(piece, Piece::Socket) || io::owner(py, fd) != 0;
+                after_failure(py, fd, Direction::Write, errno, waits)?;
+            }
         }
     }
 }
@@ -103,14 +112,22 @@ fn wait(hub: &Bound<'_, Hub>, fd: RawFd, direction: Direction) -> PyResult<()> {
 }
 
 /// Deals with a system call that has failed; returns if it is to be made again.
+///
+/// `waits` tells whether one that would block is waited for.
 #[cold]
-fn after_failure(py: Python<'_>, fd: RawFd, direction: Direction, errno: i32) -> PyResult<()> {
+fn after_failure(
+    py: Python<'_>,
+    fd: RawFd,
+    direction: Direction,
+    errno: i32,
+    waits: bool,
+) -> PyResult<()> {
     if errno == libc::EINTR {
         return py.check_signals();
     }
     // Somebody was quicker, or the descriptor is one whose readiness says little.
     if errno == libc::EAGAIN
-        && io::owner(py, fd) != 0
+        && waits
         && let Some(hub) = hub_to_wait_on(py)?
     {
         return wait(&hub, fd, direction);

@@ -24,42 +24,45 @@
 //! first in line also looks for itself from time to time. The others do so less often; then they take the lock
 //! if they can, as the first may be of an OS thread that is busy with something else.
 //!
-//! In the hub nobody can wait in line. A lock that another OS thread may hold is waited for there by blocking,
-//! for a moment.
+//! From Python 3.13 on, `Thread.join` waits for a *handle* of the thread instead, another C object. Its type is
+//! changed too: a green thread that joins looks from time to time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventlet_greenlet::Greenlet;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use super::args::{Flag, deadline, lock_timeout};
 use super::waiters::{Waiter, Waiters, by_all_means, wait_in_line};
 use crate::cell::GilCell;
-use crate::hub::{self, Wake};
-use crate::{clock, errors, ident};
+use crate::hub::wait::sleep;
+use crate::hub::{self, Hub, Wake};
+use crate::{clock, ident};
 
 /// Makes the locks of the standard library let other green threads run while one waits, or undoes that.
 ///
-/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old. For OS threads without a hub
-/// nothing changes.
+/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old, and for the handles by which
+/// OS threads are joined. For OS threads without a hub nothing changes.
 #[pyfunction]
 pub fn patch_lock_types(py: Python<'_>, on: bool) -> PyResult<()> {
     static OURS: PyOnceLock<Ours> = PyOnceLock::new();
     let types = types(py)?;
     ANYBODY.store(!Greenlet::current(py)?.is_main(), Ordering::Relaxed);
     let ours = OURS.get_or_try_init(py, || Ours::new(py))?;
-    for (originals, ours) in [
-        (&types.plain, &ours.plain),
-        (&types.reentrant, &ours.reentrant),
-    ] {
-        let class = originals.class.bind(py);
+    let mut changes = vec![
+        (&types.plain.kind, &ours.plain),
+        (&types.reentrant.kind, &ours.reentrant),
+    ];
+    changes.extend(types.handle.as_ref().map(|handle| (handle, &ours.handle)));
+    for (kind, ours) in changes {
+        let class = kind.class.bind(py);
         let dict = dictionary(class);
-        for (name, original) in originals.methods.bind(py).iter() {
+        for (name, original) in kind.methods.bind(py).iter() {
             let replacement = ours.bind(py).get_item(&name)?.filter(|_| on);
             dict.set_item(name, replacement.unwrap_or(original))?;
         }
@@ -91,11 +94,16 @@ fn dictionary<'py>(class: &Bound<'py, PyType>) -> Bound<'py, PyDict> {
     }
 }
 
-/// The original methods of a type.
-struct Originals {
+/// A type and its original methods.
+struct Kind {
     class: Py<PyType>,
     /// Those that are replaced, under their names.
     methods: Py<PyDict>,
+}
+
+/// A type of locks.
+struct Originals {
+    kind: Kind,
     acquire: Py<PyAny>,
     release: Py<PyAny>,
     reinit: Py<PyAny>,
@@ -106,9 +114,11 @@ struct Types {
     reentrant: Originals,
     is_owned: Py<PyAny>,
     release_save: Py<PyAny>,
+    /// What threads are joined by, if that is not a lock.
+    handle: Option<Kind>,
 }
 
-impl Originals {
+impl Kind {
     fn new(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Self> {
         let all = dictionary(class);
         let methods = PyDict::new(class.py());
@@ -117,10 +127,23 @@ impl Originals {
                 methods.set_item(name, method)?;
             }
         }
-        let method = |name| class.getattr(name).map(Bound::unbind);
         Ok(Self {
             class: class.clone().unbind(),
             methods: methods.unbind(),
+        })
+    }
+
+    /// An original method that is replaced.
+    fn method<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.methods.bind(name.py()).as_any().get_item(name)
+    }
+}
+
+impl Originals {
+    fn new(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Self> {
+        let method = |name| class.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            kind: Kind::new(class, names)?,
             acquire: method("acquire")?,
             release: method("release")?,
             reinit: method("_at_fork_reinit")?,
@@ -128,7 +151,7 @@ impl Originals {
     }
 }
 
-/// The two types as they were when they were first asked for, which is before anybody could change them.
+/// The types as they were when they were first asked for, which is before anybody could change them.
 fn types(py: Python<'_>) -> PyResult<&Types> {
     static TYPES: PyOnceLock<Types> = PyOnceLock::new();
     TYPES.get_or_try_init(py, || {
@@ -141,6 +164,10 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
             reentrant: Originals::new(&reentrant, &REENTRANT_METHODS)?,
             is_owned: method(&reentrant, "_is_owned")?,
             release_save: method(&reentrant, "_release_save")?,
+            handle: match thread.getattr_opt("_ThreadHandle")? {
+                Some(class) => Some(Kind::new(&class.cast_into()?, &["join"])?),
+                None => None,
+            },
         })
     })
 }
@@ -171,6 +198,7 @@ const REENTRANT_METHODS: [&str; 9] = [
 struct Ours {
     plain: Py<PyDict>,
     reentrant: Py<PyDict>,
+    handle: Py<PyDict>,
 }
 
 impl Ours {
@@ -212,6 +240,7 @@ impl Ours {
         Ok(Self {
             plain: plain.unbind(),
             reentrant: reentrant.unbind(),
+            handle: methods(vec![wrap_pyfunction!(handle_join, py)?.into_any()])?.unbind(),
         })
     }
 }
@@ -399,8 +428,9 @@ impl<'a, 'py> Lock<'a, 'py> {
     fn acquire(&self, blocking: bool, timeout: Option<f64>) -> PyResult<bool> {
         let me = self.me()?;
         // Unless it is not about a turn, because this OS thread has it anyway.
-        let queue =
-            blocking && self.has_neighbours() && !(self.reentrant && self.is_owned_original()?);
+        let queue = blocking
+            && self.comes_after_neighbours()
+            && !(self.reentrant && self.is_owned_original()?);
         if !queue && self.take(me)? {
             return Ok(true);
         }
@@ -410,16 +440,16 @@ impl<'a, 'py> Lock<'a, 'py> {
         self.wait(me, timeout)
     }
 
-    /// Whether another green thread of this OS thread comes first.
-    fn has_neighbours(&self) -> bool {
+    /// Whether another green thread of this OS thread comes first; in the hub nobody does.
+    fn comes_after_neighbours(&self) -> bool {
+        let py = self.py();
         let key = self.key();
-        TABLE.with(self.py(), |table| {
-            let Some(entry) = table.get(&key) else {
-                return false;
-            };
-            let first = entry.waiters.first();
-            first.is_some_and(|first| first.hub.get().is_mine())
-        })
+        let mine = TABLE.with(py, |table| {
+            let first = table.get(&key)?.waiters.first()?;
+            Some(first.hub.get().is_mine())
+        });
+        mine == Some(true)
+            && hub::existing(py).is_some_and(|hub| Hub::waiting_greenlet(&hub).is_ok())
     }
 
     /// The number of the running greenlet, where that matters.
@@ -440,9 +470,7 @@ impl<'a, 'py> Lock<'a, 'py> {
             let taken = self.block(true, timeout.unwrap_or(NEVER))?;
             return Ok(self.note(me, taken));
         };
-        if hub.get().is_hub_greenlet(py, &greenlet) {
-            return self.block_hub(me, timeout);
-        }
+        let in_hub = hub.get().is_hub_greenlet(py, &greenlet);
         let deadline = deadline(timeout);
         let mut pause = SHORTEST;
         let mut parking = hub.get().park(py, &greenlet, earlier(deadline, pause));
@@ -450,10 +478,22 @@ impl<'a, 'py> Lock<'a, 'py> {
             hub: hub.clone().unbind(),
             id: parking.id,
         };
-        self.with_entry(|entry| entry.waiters.push(waiter));
+        self.with_entry(|entry| {
+            if in_hub {
+                // What the hub was about to do waits with it.
+                entry.waiters.push_front(waiter);
+            } else {
+                entry.waiters.push(waiter);
+            }
+        });
         loop {
-            let rename = |old, new| self.with_entry(|entry| entry.waiters.rename(&hub, old, new));
-            let (id, result) = wait_in_line(&hub, &greenlet, parking, None, rename);
+            let (id, result) = if in_hub {
+                (parking.id, Hub::wait_here(&hub, parking.id))
+            } else {
+                wait_in_line(&hub, &greenlet, parking, None, |old, new| {
+                    self.with_entry(|entry| entry.waiters.rename(&hub, old, new))
+                })
+            };
             let first = self.with_entry(|entry| entry.waiters.position(&hub, id)) == Some(0);
             let late = deadline.is_some_and(|deadline| clock::now() >= deadline);
             let taken = match result {
@@ -478,20 +518,6 @@ impl<'a, 'py> Lock<'a, 'py> {
             parking = hub.get().park(py, &greenlet, earlier(deadline, pause));
             let new = parking.id;
             self.with_entry(|entry| entry.waiters.rename(&hub, id, new));
-        }
-    }
-
-    /// Waits for it in the hub, by blocking all of its green threads.
-    fn block_hub(&self, me: u64, timeout: Option<f64>) -> PyResult<bool> {
-        if self.reentrant && self.is_owned_original()? {
-            return Err(errors::mainloop_error());
-        }
-        let patience = timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
-        let taken = self.block(true, patience)?;
-        match timeout {
-            Some(timeout) if timeout <= PATIENCE => Ok(self.note(me, taken)),
-            _ if taken => Ok(self.note(me, taken)),
-            _ => Err(errors::mainloop_error()),
         }
     }
 
@@ -571,9 +597,6 @@ const LONGEST: u64 = 50_000_000;
 /// How long the others wait before they look whether they are the first.
 const REMOTE: u64 = 500_000_000;
 
-/// How long, in seconds, the hub blocks for a lock that another OS thread may have.
-const PATIENCE: f64 = 1.0;
-
 /// The timeout that stands for none.
 const NEVER: f64 = -1.0;
 
@@ -648,8 +671,8 @@ fn reentrant_count<'py>(lock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     if !is_owned(&lock)? {
         return Ok(0_u64.into_pyobject(py)?.into_any());
     }
-    let methods = lock.types.reentrant.methods.bind(py);
-    let original = methods.as_any().get_item(intern!(py, "_recursion_count"))?;
+    let kind = &lock.types.reentrant.kind;
+    let original = kind.method(intern!(py, "_recursion_count"))?;
     original.call1((lock.object,))
 }
 
@@ -699,6 +722,37 @@ fn reentrant_acquire_restore(lock: &Bound<'_, PyAny>, state: Bound<'_, PyAny>) -
 #[pyo3(name = "_at_fork_reinit")]
 fn reentrant_reinit(lock: &Bound<'_, PyAny>) -> PyResult<()> {
     Lock::reentrant(lock)?.reinit()
+}
+
+#[pyfunction]
+#[pyo3(name = "join", signature = (handle, timeout = None, /))]
+fn handle_join(handle: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+    let py = handle.py();
+    let Some(kind) = &types(py)?.handle else {
+        return Err(PyTypeError::new_err("not the handle of a thread"));
+    };
+    let ident = handle.getattr(intern!(py, "ident"))?;
+    // Who joins himself is told so.
+    if hub::existing(py).is_some() && !ident.eq(ident::thread())? {
+        // A negative one is none.
+        let deadline = deadline(timeout.filter(|timeout| *timeout >= 0.0));
+        let mut pause = SHORTEST;
+        loop {
+            let done = handle.call_method0(intern!(py, "is_done"))?;
+            if done.is_truthy()? {
+                break;
+            }
+            let now = clock::now();
+            let next = deadline.map_or(now + pause, |deadline| deadline.min(now + pause));
+            if next <= now {
+                return Ok(());
+            }
+            sleep(py, clock::until(now, next).as_secs_f64())?;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+    let original = kind.method(intern!(py, "join"))?;
+    original.call1((handle, timeout)).map(drop)
 }
 
 fn acquire(lock: &Lock<'_, '_>, blocking: bool, timeout: f64) -> PyResult<bool> {

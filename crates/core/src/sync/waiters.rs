@@ -283,7 +283,7 @@ impl Place {
             return Ok(Turn::Over(true));
         }
         if in_hub {
-            let result = Hub::wait_here(&hub, parking);
+            let result = Hub::wait_here(&hub, id);
             return leave(line, &hub, id, result, give_back).map(Turn::Over);
         }
         let hub = hub.unbind();

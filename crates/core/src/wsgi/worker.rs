@@ -25,6 +25,7 @@ use super::server::WsgiServer;
 use crate::cell::GilCell;
 use crate::hub::scheduler::Task;
 use crate::hub::{self, Hub, ParkId, Wake};
+use crate::local;
 
 /// The function of a green thread that runs requests.
 #[pyclass(frozen, module = "eventlet._core")]
@@ -62,7 +63,7 @@ impl Worker {
                 break;
             }
         }
-        Ok(())
+        local::end(py, &green_thread)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

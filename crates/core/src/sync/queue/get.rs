@@ -5,7 +5,9 @@ use std::ffi::CStr;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 
-use super::{Get, LightQueue, standard_error, wake_putter};
+use super::state::Get;
+use super::wait::wake_putter;
+use super::{LightQueue, standard_error};
 use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::{self, Hub, Wake};
 use crate::sync::args::{Flag, deadline};
