@@ -94,7 +94,7 @@ def test_an_error_in_an_argument_is_passed_on():
 
 def saved(wait):
     """Bytes of the C stack of a green thread that waits."""
-    thread = eventlet.spawn(lambda: wait())
+    thread = eventlet.spawn(wait)
     eventlet.sleep(0)
     bytes_ = thread._stack_saved
     thread.kill()
