@@ -100,7 +100,7 @@ docs: $(VENV)/.installed ## Build the documentation
 
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf "$(VENV)" build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" "$(VENV)"-3.* build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/eventlet/_core*.so
 	find python tests scripts examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
