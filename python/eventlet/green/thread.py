@@ -15,7 +15,7 @@ from greenlet import GreenletExit, getcurrent
 from eventlet import _existing_locks, _os_threads
 from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
-from eventlet.corolocal import local as _local
+from eventlet.corolocal import local as _green_local
 from eventlet.event import Event as _Event
 from eventlet.green._tracing import traced as _traced
 from eventlet.lock import Lock
@@ -37,7 +37,6 @@ def __also_patched__() -> list[tuple[Any, str, Any]]:
 
 def __switch_patched__(on: bool) -> None:
     """Make what there is already green, or undo it."""
-    # Locks become green with their types.
     _existing_locks.patch(on)
     if getcurrent().parent is not None:
         # This may be a module that is being imported: with the numbers, those who import change.
@@ -63,10 +62,23 @@ __patched__ = [
     "start_new_thread",
 ]
 
+#: Locks become green with their types, and where nobody waits nothing blocks.
+__fixed__ = [
+    "LockType",
+    "RLock",
+    "_count",
+    "allocate",
+    "allocate_lock",
+    "exit",
+    "exit_thread",
+    "lock",
+]
+
 error = RuntimeError
 get_ident = _get_ident
 LockType = Lock
 RLock = _RLock
+_local = _green_local
 
 _importing: Any = _sys.modules["importlib._bootstrap"]
 _os_ident: Callable[[], int] = _os_threads.get_ident
