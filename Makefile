@@ -59,8 +59,9 @@ conformance-all: $(VENV)/.installed ## Run them on every hub, and on every CPyth
 bench: $(VENV)/.installed ## Measure against other libraries (ARGS: see bench/run.py --help)
 	$(bin)/python bench/run.py $(ARGS)
 
-soak: $(VENV)/.installed ## Load a server, then all primitives, for ten minutes each
+soak: $(VENV)/.installed ## Load servers, a patched process, all primitives: ten minutes each
 	$(bin)/python tests/soak/soak.py $(or $(ARGS),--minutes 10)
+	$(bin)/python tests/soak/patched.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/stress.py $(or $(ARGS),--minutes 10)
 
 lint: lint-rust lint-python lint-types lint-deps ## Check format, lints, types, stubs, licences
@@ -99,7 +100,7 @@ docs: $(VENV)/.installed ## Build the documentation
 
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf "$(VENV)" build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" "$(VENV)"-3.* build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/eventlet/_core*.so
 	find python tests scripts examples -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -33,7 +33,11 @@ def run_program(request, run_python):
     """Runs a program in which asyncio was imported before or after patching."""
 
     def run(code):
-        return run_python(BEGIN.format(early=request.param == "early") + code)
+        return run_python(
+            BEGIN.format(early=request.param == "early") + code,
+            # On the asyncio hub there is one loop for the OS thread, and it is the hub's.
+            env={"EVENTLET_HUB": ""},
+        )
 
     return run
 
@@ -310,3 +314,25 @@ except KeyboardInterrupt:
     )
     expected = "cancelled\ninterrupted\n" if sys.version_info >= (3, 11) else "interrupted\n"
     assert result.stdout.endswith(expected)
+
+
+def test_a_loop_that_was_made_before_patching(run_python):
+    result = run_python(
+        """
+import asyncio
+loop = asyncio.new_event_loop()
+import eventlet
+eventlet.monkey_patch()
+ran = []
+eventlet.spawn_after(0.01, ran.append, True)
+
+async def main():
+    loop.call_soon_threadsafe(lambda: None)
+    await asyncio.sleep(0.05)
+    return ran
+
+print(loop.run_until_complete(main()))
+loop.close()
+"""
+    )
+    assert result.stdout == "[True]\n"

@@ -364,14 +364,6 @@ def by_waitpid(pid):
     return os.waitpid(pid, 0)
 
 
-def by_wait(_pid):
-    return os.wait()
-
-
-def by_wait3(_pid):
-    return os.wait3(0)[:2]
-
-
 def by_wait4(pid):
     found = os.wait4(pid, 0)
     assert found[2].ru_utime >= 0
@@ -384,11 +376,7 @@ def by_waitid(pid):
     return found.si_pid, found.si_status << 8
 
 
-def by_group(pid):
-    return os.waitpid(0, 0)
-
-
-@pytest.mark.parametrize("way", [by_waitpid, by_wait, by_wait3, by_wait4, by_waitid, by_group])
+@pytest.mark.parametrize("way", [by_waitpid, by_wait4, by_waitid])
 def test_waiting_for_a_child_lets_others_run(waiting_child, way):
     pid, end = waiting_child(7)
     waiter = eventlet.spawn(way, pid)
@@ -401,7 +389,7 @@ def test_waiting_for_a_child_lets_others_run(waiting_child, way):
         stdlib.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize("way", [by_waitpid, by_wait, by_waitid])
+@pytest.mark.parametrize("way", [by_waitpid, by_wait4, by_waitid])
 def test_a_wait_that_is_interrupted_leaves_the_status_alone(waiting_child, way):
     pid, end = waiting_child(3)
     with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.02):
@@ -432,24 +420,69 @@ def test_without_process_descriptors(waiting_child, monkeypatch):
     assert not _children._followed
 
 
-def test_any_of_several_children(waiting_child):
-    made = {}
-    for status in range(4):
-        pid, end = waiting_child(status)
-        made[pid] = (end, status)
-    waiters = [eventlet.spawn(os.wait) for _ in made]
-    eventlet.sleep(0)
-    for end, _ in made.values():
-        end()
-    found = dict(waiter.wait() for waiter in waiters)
-    assert found == {pid: status << 8 for pid, (_, status) in made.items()}
+def test_with_process_descriptors_alone(waiting_child, monkeypatch):
+    if _children._pidfd_open is None and _children._kqueue is None:
+        pytest.skip("there are none")
+    monkeypatch.setattr(_children, "_waitid", None)
+    assert not _children.can_wait_for(_children.P_ALL, _children.WEXITED)
+    pid, end = waiting_child(7)
+    eventlet.spawn_after(0.01, end)
+    assert os.waitpid(pid, 0) == (pid, 7 << 8)
 
 
-def test_no_child():
+#: For programs that wait for any child: this process may have some of its own.
+ANY_CHILD = """
+import eventlet
+from eventlet.green import os
+
+def child(status=0):
+    "Start a child that ends with a status once it is told to."
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(reader)
+        return pid, writer
+    os.close(writer)
+    # At the end of the pipe.
+    while os.read(reader, 1):
+        pass
+    os._exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    "call", ["wait()", "wait3(0)[:2]", "waitpid(-1, 0)", "waitpid(0, 0)", "wait4(-1, 0)[:2]"]
+)
+def test_any_of_several_children(run_python, call):
+    result = run_python(
+        f"""{ANY_CHILD}
+made = dict(child(status) for status in range(4))
+try:
+    with eventlet.Timeout(0.02):
+        os.{call}
+except eventlet.Timeout:
+    print("interrupted")
+waiters = [eventlet.spawn(lambda: os.{call}) for _ in made]
+eventlet.sleep(0.02)
+assert not any(waiter.dead for waiter in waiters)
+for writer in made.values():
+    os.close(writer)
+found = dict(waiter.wait() for waiter in waiters)
+print([found[pid] >> 8 for pid in made])
+try:
+    os.{call}
+except ChildProcessError:
+    print("none left")
+""",
+        env={"PYTHONWARNINGS": "ignore"},
+    )
+    assert result.stdout == "interrupted\n[0, 1, 2, 3]\nnone left\n"
+
+
+def test_not_a_child():
     for call in (
         lambda: os.waitpid(stdlib.getpid(), 0),
-        os.wait,
-        lambda: os.wait3(0),
+        lambda: os.wait4(stdlib.getpid(), 0),
         lambda: os.waitid(os.P_PID, stdlib.getpid(), os.WEXITED),
     ):
         with pytest.raises(ChildProcessError):
@@ -459,7 +492,7 @@ def test_no_child():
 def test_not_waiting(waiting_child):
     pid, end = waiting_child()
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    assert os.wait3(os.WNOHANG)[0] == 0
+    assert os.wait4(pid, os.WNOHANG)[0] == 0
     assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is None
     end()
     assert os.waitpid(pid, 0) == (pid, 0)

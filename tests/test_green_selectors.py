@@ -77,10 +77,24 @@ names = [name for name in (
 ) if hasattr(selectors, name)]
 classes = [getattr(selectors, name) for name in names]
 before = [vars(cls).copy() for cls in classes]
+one, two = socket.socketpair()
+made = [cls() for cls in classes]
+for selector in made:
+    selector.register(one, selectors.EVENT_READ, "data")
 import eventlet
 eventlet.monkey_patch()
 assert classes == [getattr(selectors, name) for name in names]
-one, two = socket.socketpair()
+# Selectors that were made before are green, too.
+for selector in made:
+    ran = []
+    eventlet.spawn_n(ran.append, True)
+    assert selector.select(0.02) == [] and ran, selector
+    eventlet.spawn_n(two.send, b"x")
+    assert [(key.data, events) for key, events in selector.select()] == [("data", 1)]
+    one.recv(1)
+    selector.modify(one, selectors.EVENT_WRITE)
+    assert selector.select()[0][1] == selectors.EVENT_WRITE
+    selector.close()
 for cls in classes:
     with cls() as selector:
         selector.register(one, selectors.EVENT_READ)

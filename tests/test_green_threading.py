@@ -1,5 +1,6 @@
 """eventlet.green.threading, and threading after monkey patching."""
 
+import signal
 import sys
 
 import pytest
@@ -383,6 +384,134 @@ assert not early.is_alive()
     )
 
 
+def test_the_hub_runs_in_the_thread_that_it_is_of(run_python):
+    run_python(
+        PATCHED
+        + """
+import signal
+from eventlet.hubs import get_hub
+seen = []
+def look(*_):
+    seen.append(threading.current_thread())
+get_hub().schedule_call_global(0, look)
+time.sleep(0)
+signal.signal(signal.SIGALRM, look)
+signal.setitimer(signal.ITIMER_REAL, 0.001)
+while len(seen) < 2:
+    time.sleep(1)
+real = eventlet.patcher.original("threading")
+def run():
+    get_hub().schedule_call_global(0, look)
+    eventlet.sleep(0)
+thread = real.Thread(target=run)
+thread.start()
+thread.join()
+assert seen == [threading.main_thread()] * 2 + [thread], seen
+"""
+    )
+
+
+def test_threads_do_not_share_context_variables(run_python):
+    run_python(
+        PATCHED
+        + """
+import contextvars, decimal
+variable = contextvars.ContextVar("variable", default="default")
+variable.set("main")
+decimal.getcontext().prec = 5
+seen = []
+def look():
+    seen.append((variable.get(), decimal.getcontext().prec))
+    variable.set("thread")
+    decimal.getcontext().prec = 7
+for _ in range(2):
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+inherit = getattr(sys.flags, "thread_inherit_context", 0)
+assert seen == [("main", 5) if inherit else ("default", 28)] * 2, seen
+assert (variable.get(), decimal.getcontext().prec) == ("main", 5)
+"""
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="not on this system")
+def test_signals_for_threads(run_python):
+    run_python(
+        PATCHED
+        + """
+import signal
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+go = threading.Event()
+thread = threading.Thread(target=go.wait)
+thread.start()
+for ident in (thread.ident, threading.main_thread().ident):
+    signal.pthread_kill(ident, signal.SIGUSR1)
+    while not got:
+        time.sleep(0.001)
+    got.clear()
+go.set()
+thread.join()
+spawned = eventlet.spawn(threading.get_ident).wait()
+for ident in (thread.ident, spawned):
+    try:
+        signal.pthread_kill(ident, 0)
+    except ProcessLookupError:
+        pass
+    else:
+        raise AssertionError
+"""
+    )
+
+
+def test_current_thread_imported_before_patching(run_python):
+    run_python(
+        """
+from threading import current_thread
+import threading, warnings
+warnings.simplefilter("ignore")
+import eventlet
+eventlet.monkey_patch()
+def look():
+    assert current_thread() is threading.current_thread()
+    return current_thread()
+first, second = (eventlet.spawn(look).wait() for _ in range(2))
+assert first is not second and first.ident != second.ident
+assert look() is threading.main_thread()
+assert threading.enumerate() == [threading.main_thread()]
+"""
+    )
+
+
+def test_threads_from_before_patching_are_found_afterwards(run_python):
+    run_python(
+        """
+from eventlet.green import threading as green
+go, here = green.Event(), []
+def work():
+    go.wait()
+    here.append(threading.current_thread())
+    os.fork() or os._exit(0)
+early = green.Thread(target=work)
+early.start()
+import eventlet
+eventlet.monkey_patch()
+import os, threading
+assert early in threading.enumerate() and green.enumerate() == threading.enumerate()
+late = threading.Thread(target=work)
+late.start()
+go.set()
+for thread in (early, late):
+    thread.join()
+assert here == [early, late]
+assert threading.enumerate() == [threading.main_thread()]
+assert threading.current_thread() is threading.main_thread() is green.main_thread()
+os.wait(), os.wait()
+"""
+    )
+
+
 def test_an_exception_is_reported_as_threads_do(run_python):
     done = run_python(
         PATCHED
@@ -454,20 +583,24 @@ def test_the_interpreter_waits_for_threads_but_daemons(run_python):
     done = run_python(
         PATCHED
         + """
-import concurrent.futures
+real = eventlet.patcher.original("threading")
+go, last = threading.Event(), threading.Event()
 def run(name, seconds):
+    go.wait()
     time.sleep(seconds)
     print(name, flush=True)
     if name == "first":
         threading.Thread(target=run, args=("third", 0.01)).start()
+    if name == "third":
+        last.set()
 threading.Thread(target=run, args=("first", 0.01)).start()
 threading.Thread(target=run, args=("daemon", 60), daemon=True).start()
-real = eventlet.patcher.original("threading")
 def run_really():
-    eventlet.sleep(0.05)
+    last.wait()
     print("real", flush=True)
 real.Thread(target=run_really).start()
 print("main", flush=True)
+go.set()
 """
     )
     assert done.stdout.split() == ["main", "first", "third", "real"]

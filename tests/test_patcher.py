@@ -319,6 +319,32 @@ assert namespace == {"time": time.time}
     )
 
 
+def test_another_way_to_undo_it(run_python):
+    run_python(
+        """
+import sys, eventlet
+eventlet.monkey_patch()
+from eventlet import patcher
+import threading
+# As oslo.privsep has it.
+for group in ("os", "select", "socket", "thread", "time"):
+    for name, green in getattr(patcher, f"_green_{group}_modules")():
+        real = patcher.original(name)
+        for attribute in green.__patched__:
+            if getattr(real, attribute, None) is not None:
+                setattr(sys.modules[name], attribute, getattr(real, attribute))
+natives = []
+def work():
+    natives.append(threading.get_native_id())
+    assert threading.current_thread() is thread
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+assert natives and natives != [threading.get_native_id()]
+"""
+    )
+
+
 def test_running_a_program_patched(run_python, tmp_path):
     (tmp_path / "program.py").write_text(
         "import sys, time\nprint(__name__, sys.argv[1:], time.sleep.__module__)\n"

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from support import daemons, postgres
+
 SOAK = Path(__file__).parent / "soak" / "soak.py"
+PATCHED = SOAK.with_name("patched.py")
 STRESS = SOAK.with_name("stress.py")
 
 
@@ -19,6 +22,21 @@ def test_a_short_soak_leaves_nothing_behind(seed: int) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"soak: passed (seed {seed})" in done.stdout
+
+
+def test_a_short_soak_of_a_patched_process() -> None:
+    for module in ("psycopg", "psycopg2", "redis", "requests"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    try:
+        postgres.find_programs()
+        daemons.find("redis-server")
+        daemons.find("openssl")
+    except daemons.Unavailable as reason:
+        pytest.skip(str(reason))
+    command = [sys.executable, str(PATCHED), "--seconds", "5", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "soak: passed (seed 1)" in done.stdout
 
 
 def test_a_leak_is_found() -> None:

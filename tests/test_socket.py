@@ -294,6 +294,28 @@ def test_non_blocking_reads(pair, name):
     assert caught.value.errno == errno.EAGAIN
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda sock, flags: sock.recv(10, flags),
+        lambda sock, flags: sock.recv_into(bytearray(10), 0, flags),
+        lambda sock, flags: sock.recvfrom(10, flags),
+        lambda sock, flags: sock.recvfrom_into(bytearray(10), 0, flags),
+        lambda sock, flags: sock.recvmsg(10, 0, flags),
+        lambda sock, flags: sock.recvmsg_into([bytearray(10)], 0, flags),
+        lambda sock, flags: sock.send(b"x", flags),
+        lambda sock, flags: sock.sendmsg([b"x"], [], flags),
+    ],
+)
+def test_a_flag_says_not_to_wait(pair, operation):
+    one, _ = pair
+    fill(one)
+    assert one.gettimeout() is None
+    with pytest.raises(BlockingIOError) as caught:
+        operation(one, socket.MSG_DONTWAIT)
+    assert caught.value.errno == errno.EAGAIN
+
+
 def test_the_timeout_of_sendall_is_for_the_whole_of_it(pair):
     one, two = pair
     one.settimeout(0.2)

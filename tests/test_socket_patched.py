@@ -92,6 +92,31 @@ with one.makefile("rb") as file:
     )
 
 
+def test_a_flag_says_not_to_wait(run_late):
+    run_late(
+        """
+one, two = early_pair
+flag = socket.MSG_DONTWAIT
+for operation in (
+    lambda: one.recv(10, flag),
+    lambda: one.recv_into(bytearray(10), 0, flag),
+    lambda: one.recvfrom(10, flag),
+    lambda: one.recvfrom_into(bytearray(10), 0, flag),
+    lambda: one.recvmsg(10, 0, flag),
+    lambda: one.recvmsg_into([bytearray(10)], 0, flag),
+    lambda: [one.send(bytes(1 << 16), flag) for _ in range(1000)],
+    lambda: one.sendmsg([bytes(1 << 16)], [], flag),
+):
+    try:
+        operation()
+    except BlockingIOError:
+        pass
+    else:
+        raise AssertionError
+"""
+    )
+
+
 def test_early_sockets_wait_for_room(run_late):
     run_late(
         """

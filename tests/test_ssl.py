@@ -242,10 +242,21 @@ def test_accept_does_not_wait_for_handshakes(listener):
             sock.close()
 
 
-def test_what_is_asked_after_accept_does_the_handshake(listener):
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda conn: conn.version().startswith("TLS"),
+        lambda conn: len(conn.cipher()) == 3,
+        lambda conn: len(conn.shared_ciphers()) > 0,
+        lambda conn: conn.compression() is None,
+        lambda conn: conn.getpeercert() is None,
+        lambda conn: conn.selected_alpn_protocol() is None,
+    ],
+)
+def test_what_is_asked_after_accept_does_the_handshake(listener, ask):
     client = eventlet.spawn(lambda: ssl.wrap_socket(eventlet.connect(listener.getsockname())))
     conn, _ = listener.accept()
-    assert conn.version().startswith("TLS")
+    assert ask(conn)
     client.wait().close()
     conn.close()
 
@@ -322,6 +333,19 @@ def test_contexts(listener, certificate):
         context.wrap_socket(eventlet.connect(listener.getsockname()), server_hostname="example.org")
     with pytest.raises(OSError):
         server.wait()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ssl.create_default_context,
+        ssl._create_default_https_context,
+        ssl._create_unverified_context,
+        ssl._create_stdlib_context,
+    ],
+)
+def test_contexts_are_green_however_they_are_made(make):
+    assert type(make()) is ssl.GreenSSLContext is ssl.SSLContext
 
 
 @pytest.mark.parametrize(

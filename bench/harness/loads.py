@@ -4,9 +4,11 @@ import http.client
 import socket
 import ssl
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from harness.model import BENCH, Context, Failed, Figures
@@ -120,6 +122,17 @@ def http_load(connections: int, context: Context) -> Figures:
     return _comparable(found, "requests", busy())
 
 
+def http_requests(count: int, context: Context) -> Figures:
+    """A program that makes requests, to a server on the other processor."""
+    settings = context.settings
+    count = settings.count(count)
+    elsewhere = replace(settings, server_cpu=settings.client_cpu)
+    server = Context(elsewhere, [sys.executable, "hello_server.py", "--port", "{port}"])
+    with serving(server, check_http) as running:
+        command = context.filled(url=f"http://localhost:{running.port}/", count=count)
+        return figures(run(command, settings.server_cpu, 60 + count / 50))
+
+
 def _comparable(found: Figures, unit: str, busy: float) -> Figures:
     """The figures that both load generators give."""
     return {
@@ -172,4 +185,12 @@ def idle_connections(count: int, context: Context) -> Figures:
     return {"bytes": used / count, "errors": errors}
 
 
-__all__ = ["echo", "free_port", "http_load", "idle_connections", "import_time", "in_process"]
+__all__ = [
+    "echo",
+    "free_port",
+    "http_load",
+    "http_requests",
+    "idle_connections",
+    "import_time",
+    "in_process",
+]

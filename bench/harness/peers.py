@@ -13,8 +13,8 @@ from harness.model import BENCH, CONTENDERS, OURS, Unavailable
 VENVS = BENCH / ".venvs"
 INSTALL_SECONDS = 900
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "eventlet-0.41": ("eventlet==0.41.3",),
-    "gevent": ("gevent==26.9.0",),
+    "eventlet-0.41": ("eventlet==0.41.3", "requests==2.34.2"),
+    "gevent": ("gevent==26.9.0", "requests==2.34.2"),
     "uvloop": ("uvloop==0.23.0",),
     "gunicorn": ("gunicorn==27.0.1", "gevent==26.9.0", "packaging==26.3"),
     "waitress": ("waitress==3.0.2",),

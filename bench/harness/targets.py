@@ -61,6 +61,7 @@ TARGETS = [
     ),
     *ratios("echo-tls-100", "per_second", eventlet=1.5),
     *ratios("echo-tls-patched-100", "per_second", eventlet=1.5),
+    *ratios("requests", "per_second", eventlet=2),
     *ratios("wsgi", "per_second", eventlet=10, granian=1.8, fastwsgi=1.05, bjoern=1.05),
     *ratios("wsgi-log", "per_second", eventlet=8),
     *ratios("wsgi-sleep-1000", "per_second", eventlet=5, gunicorn_gevent=5),

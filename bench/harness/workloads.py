@@ -12,6 +12,7 @@ LABELS = {
     "uvloop": "uvloop",
     "uvloop-protocol": "uvloop protocol (callbacks)",
     "epoll": "bare epoll loop in Rust",
+    "eventlet-0.41-libc": "eventlet 0.41, without its own resolver",
     "gevent-pywsgi": "gevent.pywsgi",
     "gunicorn-gevent": "gunicorn, gevent worker",
     "gunicorn-gthread": "gunicorn, gthread worker",
@@ -88,6 +89,15 @@ TLS_ECHO = tuple(
     replace(each, command=(*each.command, *TLS))
     for each in ECHO
     if each.key in (OURS, "eventlet-0.41", "gevent", "asyncio", "uvloop")
+)
+
+REQUESTS_GET = ("{python}", "patched_requests.py", "{url}", "--count", "{count}")
+REQUESTS_LIBRARY = (
+    contender(OURS, OURS, *REQUESTS_GET),
+    # As it is installed, and as it does least.
+    contender("eventlet-0.41", "eventlet-0.41", *REQUESTS_GET, "--resolver"),
+    contender("eventlet-0.41-libc", "eventlet-0.41", *REQUESTS_GET),
+    contender("gevent", "gevent", *REQUESTS_GET, "--library", "gevent"),
 )
 
 GUNICORN = (
@@ -225,6 +235,21 @@ WORKLOADS = (
         "TLS echo of a program for threads, patched",
         patched(*TLS),
         tls=True,
+    ),
+    Workload(
+        "requests",
+        "requests",
+        "50,000 calls of requests.get over 500 green threads",
+        "The library requests in a patched program: a new connection for each call, to"
+        " `localhost`. All of them have to be answered.",
+        (
+            REQUESTS,
+            Metric("cpu_us", "processor time of one", "us"),
+            Metric("growth_kib", "memory growth after the first fifth", "KiB"),
+        ),
+        REQUESTS_LIBRARY,
+        partial(loads.http_requests, 50_000),
+        most_rounds=1,
     ),
     Workload(
         "wsgi",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from support import certificates
 from support.processes import Program
 
 HERE = Path(__file__).parent
@@ -55,16 +55,10 @@ def http_peer():
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A self-signed certificate for "localhost" and its key: two paths."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert]
     try:
-        subprocess.run(command, check=True, capture_output=True)
+        return certificates.make(tmp_path_factory.mktemp("tls"))
     except FileNotFoundError:
         pytest.skip("needs the openssl command")
-    return cert, key
 
 
 @pytest.fixture(scope="session")

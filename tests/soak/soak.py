@@ -50,7 +50,16 @@ class OperationStuck(Exception):
 class Soak:
     """One run."""
 
-    def __init__(self, seed: int, workers: int, seconds: float) -> None:
+    def __init__(
+        self,
+        seed: int,
+        workers: int,
+        seconds: float,
+        servers: type[Servers] = Servers,
+        operations: type[Operations] = Operations,
+    ) -> None:
+        self.make_servers = servers
+        self.make_operations = operations
         self.seed = seed
         self.workers = workers
         self.seconds = seconds
@@ -64,8 +73,8 @@ class Soak:
         """Do operations until the time is over, then stop everything."""
         start = time.monotonic()
         self.deadline = start + self.seconds
-        servers = Servers()
-        operations = Operations(servers)
+        servers = self.make_servers()
+        operations = self.make_operations(servers)
         threads = [eventlet.spawn(self.work, number, operations) for number in range(self.workers)]
         try:
             while (now := time.monotonic()) < self.deadline:
@@ -224,8 +233,12 @@ def report(soak: Soak, before: dict[str, int], after: dict[str, int], tolerance:
     return well and bool(soak.done)
 
 
-def main() -> int:
-    """Run the soak as the command line says."""
+def main(
+    servers: type[Servers] = Servers,
+    operations: type[Operations] = Operations,
+    prepare: Callable[[], None] = eventlet.sleep,
+) -> int:
+    """Run the soak as the command line says, after `prepare`."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="how long (default: 10)")
@@ -253,12 +266,12 @@ def main() -> int:
 
     watch()
     # What the first use of anything brings into being is no leak: the hub and its descriptors.
-    eventlet.sleep(0)
+    prepare()
     # Thousands of green threads raise on purpose. Their exceptions are looked at where they are
     # waited for, and need not be printed besides.
     get_hub().debug_exceptions = False
     before = balance()
-    soak = Soak(seed, args.workers, seconds)
+    soak = Soak(seed, args.workers, seconds, servers, operations)
     soak.run()
     watch()
     after = settled(before, args.settle)

@@ -17,16 +17,18 @@ from weakref import WeakSet
 
 from eventlet import _os_threads, patcher
 from eventlet._core import get_ident
+from eventlet.green import _threads
 from eventlet.green import thread as _thread
 
-__all__ = ["table", "watch"]
+__all__ = ["share", "watch"]
 
 
-def table(module: ModuleType) -> dict[int, Any]:
-    """Return the threads that a module of green threads knows, by number."""
-    names: dict[str, Any] = _kept.get(module, vars(module))
-    threads: dict[int, Any] = names["_active"]
-    return threads
+def share(one: ModuleType, other: ModuleType) -> None:
+    """Have a module find its threads in the tables of another, in which they are put."""
+    theirs = vars(other)
+    for name in ("_active", "_limbo"):
+        theirs[name].update({**vars(one)[name], **theirs[name]})
+    vars(one).update({name: theirs[name] for name in _TABLES if name in theirs})
 
 
 def watch(module: ModuleType) -> None:
@@ -76,7 +78,9 @@ def _before_fork(module: ModuleType) -> None:
     # So that no other OS thread is about to change them. Where nothing may wait, one may be.
     with contextlib.suppress(RuntimeError):
         names["_active_limbo_lock"].acquire()
-    _kept[module] = {name: names[name] for name in _TABLES if name in names}
+    kept = _kept[module] = {name: names[name] for name in _TABLES if name in names}
+    if _threads.home is names:
+        _threads.home = kept
     names["_dangling"] = WeakSet()
     names["_limbo"] = {}
     names["_active"] = {get_ident(): _Nobody()}
@@ -88,6 +92,8 @@ def _restore(module: ModuleType) -> dict[str, Any] | None:
         # Other OS threads may have made threads meanwhile.
         kept["_dangling"].update(vars(module)["_dangling"])
         vars(module).update(kept)
+        if _threads.home is kept:
+            _threads.home = vars(module)
     return kept
 
 

@@ -205,11 +205,11 @@ def _forget_threads() -> None:
     """Tell ``threading`` that the calling thread is the only one, and so the main one."""
     import threading
 
-    from eventlet.green import _fork, thread
+    from eventlet.green import _fork, _threads, thread
 
     names: dict[str, Any] = vars(threading)
     current = threading.current_thread()
-    active = _fork.table(threading)
+    active = _threads.home["_active"]
     for ident, other in [*active.items()]:
         if other is not current:
             del active[ident]

@@ -16,21 +16,35 @@ from weakref import ref
 from greenlet import getcurrent, greenlet
 
 from eventlet import _os_threads, greenthread
-from eventlet._core import get_ident
+from eventlet._core import get_hub, get_ident, has_hub
 from eventlet.event import Event
 from eventlet.greenthread import GreenThread
 
-__all__ = ["current_thread"]
+__all__ = ["DummyThread", "current_thread"]
 
 _get_native_id = getattr(_threading, "get_native_id", None)
 
 
-def current_thread(active: dict[int, Any]) -> Any:
+class Unmade(dict[str, Any]):
+    """Stands for the names of a module that is made when it is needed."""
+
+    def __missing__(self, name: str) -> Any:
+        from eventlet.green import threading
+
+        return vars(threading._rest())[name]
+
+
+#: The names of the module that has the table of green threads.
+home: dict[str, Any] = Unmade()
+
+
+def current_thread() -> Any:
     """Return the thread that calls.
 
-    :param active: the table of threads of the module that is asked.
+    Any green thread has one, however it was started; but only those that are a ``Thread`` are
+    found by ``threading.enumerate``.
     """
-    thread = active.get(get_ident())
+    thread = home["_active"].get(get_ident())
     if thread is not None:
         return thread
     green = getcurrent()
@@ -38,8 +52,18 @@ def current_thread(active: dict[int, Any]) -> Any:
         return _os_thread()
     thread = green.__dict__.get("_thread")
     if thread is None:
+        if has_hub() and get_hub().greenlet is green:
+            # Callbacks, and signal handlers that the main thread expects to run.
+            return home["_active"].get(_os_threads.get_ident()) or _os_thread()
         thread = green.__dict__["_thread"] = _GreenThread(green)
     return thread
+
+
+class DummyThread(_threading._DummyThread):
+    """What the standard `current_thread` makes of a thread that it does not know: nothing new."""
+
+    def __new__(cls) -> Any:
+        return current_thread()
 
 
 class _Found(_threading.Thread):

@@ -65,10 +65,17 @@ class _Queue:
 
     __slots__ = ("_owes", "_real")
 
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        #: Whether the last call has returned without letting others run.
-        self._owes = False
+    _real: Any
+    #: Whether the last call has returned without letting others run.
+    _owes: bool
+
+    @classmethod
+    def _of(cls, real: Any) -> Any:
+        """Make one of the system's object for a queue."""
+        made = cls.__new__(cls)
+        made._real = real
+        made._owes = False
+        return made
 
     def close(self) -> None:
         """Close it; green threads that wait for it get `IOClosed`."""
@@ -133,13 +140,13 @@ if hasattr(_original, "epoll"):
         __slots__ = ()
 
         def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
-            super().__init__(_epoll(sizehint, flags))
+            self._real = _epoll(sizehint, flags)
+            self._owes = False
 
         @classmethod
         def fromfd(cls, fd: int) -> epoll:
             """Make an object for a descriptor of ``epoll``."""
-            made = cls.__new__(cls)
-            _Queue.__init__(made, _epoll.fromfd(fd))
+            made: epoll = cls._of(_epoll.fromfd(fd))
             return made
 
         def __enter__(self) -> epoll:
@@ -172,6 +179,18 @@ if hasattr(_original, "epoll"):
             return self._wait(lambda: self._real.poll(0, maxevents), timeout)
 
 
+def _green(found: Any) -> Any:
+    """Return what stands for an object of the standard ``epoll`` or ``kqueue``, made before.
+
+    Anything else, such as what is green already, is returned as it is.
+    """
+    for name in ("epoll", "kqueue"):
+        real = globals().get(f"_{name}")
+        if real is not None and type(found) is real:
+            return globals()[name]._of(found)
+    return found
+
+
 if hasattr(_original, "kqueue"):
     _kqueue = _original.kqueue
 
@@ -181,13 +200,13 @@ if hasattr(_original, "kqueue"):
         __slots__ = ()
 
         def __init__(self) -> None:
-            super().__init__(_kqueue())
+            self._real = _kqueue()
+            self._owes = False
 
         @classmethod
         def fromfd(cls, fd: int) -> kqueue:
             """Make an object for a descriptor of ``kqueue``."""
-            made = cls.__new__(cls)
-            _Queue.__init__(made, _kqueue.fromfd(fd))
+            made: kqueue = cls._of(_kqueue.fromfd(fd))
             return made
 
         def control(

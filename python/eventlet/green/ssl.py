@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import _socket
 import _ssl
+import functools
 import ssl as _original
 from typing import Any
 
@@ -39,8 +40,8 @@ _original_unwrap: Any = _OriginalSocket.unwrap
 class _Made(GreenSocket):
     """Takes the call that the standard library makes while it creates an ``SSLSocket``.
 
-    It calls ``super(SSLSocket, self).__init__``, and after monkey patching that name is
-    `GreenSSLSocket`.
+    It calls ``super(SSLSocket, self).__init__``, and a program may have put `GreenSSLSocket` in the
+    place of that name.
     """
 
     __slots__ = ()
@@ -147,40 +148,37 @@ class GreenSSLSocket(TlsMethods, _Made, _OriginalSocket, GreenSocket):
         self._shake_hands()
         return retry_ssl(self, _original_unwrap, self)
 
-    def verify_client_post_handshake(self) -> None:
-        """Ask a TLS 1.3 client for its certificate."""
-        self._shake_hands()
-        super().verify_client_post_handshake()
-
-    def getpeercert(self, binary_form: bool = False) -> Any:
-        """Return the peer's certificate; see ``ssl.SSLSocket.getpeercert``."""
-        self._shake_hands()
-        return super().getpeercert(binary_form)
-
-    def cipher(self) -> Any:
-        """Return name, protocol and bits of the cipher in use, or None."""
-        self._shake_hands()
-        return super().cipher()
-
-    def version(self) -> Any:
-        """Return the version of TLS in use, or None."""
-        self._shake_hands()
-        return super().version()
-
-    def selected_alpn_protocol(self) -> Any:
-        """Return the protocol that was agreed on, or None."""
-        self._shake_hands()
-        return super().selected_alpn_protocol()
-
-    def get_channel_binding(self, cb_type: str = "tls-unique") -> Any:
-        """Return channel binding data; see ``ssl.SSLSocket.get_channel_binding``."""
-        self._shake_hands()
-        return super().get_channel_binding(cb_type)
-
     def dup(self) -> Any:
         """Not possible: the state of TLS cannot be duplicated."""
         raise NotImplementedError("Can't dup an ssl object")
 
+
+def _after_handshake(name: str) -> Any:
+    """Return a method that does the handshake first, if it is still due."""
+    original = getattr(_OriginalSocket, name)
+
+    @functools.wraps(original)
+    def method(self: GreenSSLSocket, *args: Any, **kwargs: Any) -> Any:
+        self._shake_hands()
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+for _name in (
+    "cipher",
+    "compression",
+    "get_channel_binding",
+    "get_unverified_chain",
+    "get_verified_chain",
+    "getpeercert",
+    "selected_alpn_protocol",
+    "shared_ciphers",
+    "verify_client_post_handshake",
+    "version",
+):
+    if hasattr(_OriginalSocket, _name):
+        setattr(GreenSSLSocket, _name, _after_handshake(_name))
 
 SSLSocket = GreenSSLSocket
 
@@ -212,8 +210,8 @@ def __also_patched__() -> list[tuple[Any, str, Any]]:
 def _settable(name: str) -> Any:
     """Return a property of the context that is set past ``ssl.SSLContext``.
 
-    The standard setters look their own class up by name, and after monkey patching that name is
-    ours: they would call themselves.
+    The standard setters look their own class up by name. If a program has put ours in the place of
+    that name, they would call themselves.
     """
     native = getattr(_ssl._SSLContext, name)
 
@@ -305,6 +303,18 @@ def create_default_context(*args: Any, **kwargs: Any) -> GreenSSLContext:
 
 _create_default_https_context = create_default_context
 
+_original_create_unverified: Any = _original._create_unverified_context
+
+
+def _create_unverified_context(*args: Any, **kwargs: Any) -> GreenSSLContext:
+    context = _original_create_unverified(*args, **kwargs)
+    context.__class__ = GreenSSLContext
+    assert isinstance(context, GreenSSLContext)
+    return context
+
+
+_create_stdlib_context = _create_unverified_context
+
 
 def get_server_certificate(
     addr: tuple[str, int],
@@ -326,4 +336,4 @@ def get_server_certificate(
         sock.close()
         raise
     with conn:
-        return _original.DER_cert_to_PEM_cert(conn.getpeercert(True))
+        return _original.DER_cert_to_PEM_cert(conn.getpeercert(True) or b"")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread as _original
+import errno as _errno
+import os as _os
+import signal as _signal
 import sys as _sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,11 @@ globals().update(
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...
+
+
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what takes the identity of a thread for an address."""
+    return [(_signal, "pthread_kill", _pthread_kill)] if hasattr(_signal, "pthread_kill") else []
 
 
 def __switch_patched__(on: bool) -> None:
@@ -101,10 +109,17 @@ def start_new_thread(
         raise TypeError("2nd arg must be a tuple")
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError("optional 3rd arg must be a dictionary")
-    return get_ident(spawn_n(_run, function, args, kwargs or {}))
+    return _start(_run, function, args, kwargs or {})
 
 
 start_new = start_new_thread
+
+
+def _start(*call: Any) -> int:
+    green = spawn_n(*call)
+    # A thread does not inherit context variables, or does so by its own means.
+    green.gr_context = None
+    return get_ident(green)
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -131,6 +146,23 @@ def _is_traced(function: Callable[..., object]) -> bool:
     """Return whether a function of ``threading`` is about to set a trace or profile function."""
     names = getattr(getattr(function, "__func__", None), "__globals__", {})
     return bool(names.get("_trace_hook") or names.get("_profile_hook"))
+
+
+_os_pthread_kill: Callable[[int, int], None] = vars(_signal).get("pthread_kill", int)
+
+
+def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
+    """As ``signal.pthread_kill``; a green thread gets it by its OS thread."""
+    running = _running.get(thread_id)
+    if running is not None:
+        thread_id = running.os_thread
+    elif 0 < thread_id < _FIRST_ADDRESS:
+        raise ProcessLookupError(_errno.ESRCH, _os.strerror(_errno.ESRCH))
+    _os_pthread_kill(thread_id, signalnum)
+
+
+#: The identities of OS threads are addresses, and never so low.
+_FIRST_ADDRESS = 1 << (32 if _sys.maxsize >> 32 else 16)
 
 
 def exit() -> None:
@@ -242,7 +274,7 @@ if hasattr(_original, "_ThreadHandle"):
             raise RuntimeError("thread already started")
         if not daemon:
             _joined_at_exit.add(handle)
-        handle.ident = get_ident(spawn_n(_run_joinable, function, handle))
+        handle.ident = _start(_run_joinable, function, handle)
         return handle
 
     def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:

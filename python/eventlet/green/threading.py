@@ -25,14 +25,18 @@ from eventlet.lock import Condition, Lock, RLock
 
 __all__ = [name for name in _original.__all__ if hasattr(_original, name)]
 
-#: What monkey patching puts into the standard module.
+#: What monkey patching puts into the standard module. The tables of threads are its own, and are
+#: listed for those who patch with another module's names.
 __patched__ = [
     "Condition",
     "Lock",
     "RLock",
     "_CRLock",
+    "_DummyThread",
     "_PyRLock",
     "_RLock",
+    "_active",
+    "_limbo",
     "_allocate_lock",
     "_shutdown",
     "currentThread",
@@ -41,6 +45,8 @@ __patched__ = [
     "local",
 ]
 
+current_thread = currentThread = _threads.current_thread
+_DummyThread = _threads.DummyThread
 _OSRLock: Any = type(_original.RLock())
 _CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
@@ -81,14 +87,25 @@ def _rest() -> ModuleType:
         made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
         # At the end the interpreter asks the standard module only.
         _register_atexit(vars(made)["_shutdown"])
-        for name in __patched__:
-            setattr(made, name, globals()[name])
+        vars(made).update({name: globals()[name] for name in __patched__ if name in globals()})
         # Not the green thread that happens to be the first to ask.
         main = vars(made)["_main_thread"]
         main._ident = _original.main_thread().ident
         vars(made)["_active"] = {main._ident: main}
         _fork.watch(made)
+        _threads.home = vars(made)
     return made
+
+
+def __switch_patched__(on: bool) -> None:
+    """Have the threads of the copy, if there is one, found among those of the standard module."""
+    made = sys.modules.get("__patched_module_threading")
+    if on and made is not None:
+        _fork.share(made, _original)
+    if on:
+        _threads.home = vars(_original)
+    else:
+        _threads.home = _threads.Unmade() if made is None else vars(made)
 
 
 def __also_patched__() -> list[tuple[Any, str, Any]]:
@@ -111,18 +128,6 @@ def _logging_locks(logging: Any) -> Iterator[tuple[Any, str, Any]]:
         if isinstance(lock, _OSRLock) and not lock._is_owned() and lock.acquire(blocking=False):
             lock.release()
             yield owner, name, RLock()
-
-
-def current_thread() -> Any:
-    """Return the thread that calls.
-
-    Any green thread has one, however it was started; but only those that are a ``Thread`` are
-    found by `enumerate`.
-    """
-    return _threads.current_thread(_fork.table(_rest()))
-
-
-currentThread = current_thread
 
 
 def excepthook(args: Any, /) -> None:

@@ -163,6 +163,8 @@ def sendall(self: Any, data: Any, flags: int = 0) -> None:
 
 def sendto(self: Any, data: Any, *args: Any) -> int:
     """``sendto(data, address)`` or ``sendto(data, flags, address)``: send a message."""
+    if len(args) > 1 and args[0] & _DONTWAIT:
+        return int(_Base.sendto(self, data, *args))
     if args and can_wait():
         args = (*args[:-1], resolved(self, args[-1]))
     sent: int = call_early(self, True, self.gettimeout(), _Base.sendto, self, data, *args)
@@ -171,6 +173,8 @@ def sendto(self: Any, data: Any, *args: Any) -> int:
 
 def sendmsg(self: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None) -> int:
     """Send data and ancillary data; see ``socket.sendmsg``."""
+    if flags & _DONTWAIT:
+        return int(_Base.sendmsg(self, buffers, ancdata, flags, address))
     if address is not None and can_wait():
         address = resolved(self, address)
     timeout = self.gettimeout()

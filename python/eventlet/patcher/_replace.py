@@ -28,7 +28,7 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
 
     :param pairs: names of modules, each with the green module. Those that are not imported yet
         are.
-    :returns: what has been replaced in the modules.
+    :returns: what has been replaced in the modules, and in classes.
     """
     done = []
     for module_name, green in pairs:
@@ -41,8 +41,9 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
             value = names.get(name, MISSING)
             if value is not MISSING:
                 done.append(put(target, name, value))
-        for owner, name, value in triples:
-            put(owner, name, value)
+        # Elsewhere a name of a module is meant, and not all that has its value.
+        also = [put(*triple) for triple in triples]
+        done += [replaced for replaced in also if isinstance(replaced.owner, type)]
         switch = names.get("__switch_patched__")
         if switch is not None:
             switch(True)

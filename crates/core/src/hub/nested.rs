@@ -26,7 +26,7 @@ impl Hub {
                 .with(py, |s| s.parks.wake(id) == Some(Wake::Pending))
         };
         let mut result = Ok(());
-        if this.hooks.run || this.hooks.wait || this.hooks.switch {
+        if this.hooks.wait || this.hooks.switch {
             // Its turns are made by somebody else.
             result = Err(errors::mainloop_error());
         }

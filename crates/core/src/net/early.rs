@@ -2,8 +2,8 @@
 //! derived before it.
 //!
 //! Such a socket blocks in the kernel, and its timeout is CPython's business. Each operation is tried with a
-//! timeout of 0, which is set and taken back around the try: nothing else runs in between. If the operation
-//! would block, the waiting is done on the hub.
+//! timeout of 0, which is set and taken back around the try: nothing else runs in between, unless a callback
+//! of TLS lets it. If the operation would block, the waiting is done on the hub.
 
 use pyo3::exceptions::PyBlockingIOError;
 use pyo3::intern;
