@@ -71,7 +71,8 @@ impl<'py> Line<'_, 'py> {
         let _alive = self.0.clone();
         let in_hub = hub.get().is_hub_greenlet(py, greenlet);
         let deadline = deadline(timeout);
-        let mut pause = SHORTEST;
+        let alone = self.look(|entry| entry.waiters.is_empty()) != Some(false);
+        let mut pause = if alone || in_hub { SHORTEST } else { REMOTE };
         let mut parking = hub.get().park(py, greenlet, earlier(deadline, pause));
         let waiter = Waiter {
             hub: hub.clone().unbind(),
@@ -107,10 +108,11 @@ impl<'py> Line<'_, 'py> {
                 self.call_first();
                 return taken;
             }
-            pause = if first {
-                (pause * 2).min(LONGEST)
-            } else {
-                REMOTE
+            pause = match first {
+                // It may have been another one until now.
+                true if pause == REMOTE => SHORTEST,
+                true => (pause * 2).min(LONGEST),
+                false => REMOTE,
             };
             parking = hub.get().park(py, greenlet, earlier(deadline, pause));
             let new = parking.id;
