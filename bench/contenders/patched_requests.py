@@ -1,4 +1,7 @@
-"""`requests.get` from many green threads at once, on a patched standard library."""
+"""`requests.get` from many green threads at once, on a patched standard library.
+
+The pages are another process's, or those of a WSGI server of the library's in the same program.
+"""
 
 import os
 import sys
@@ -67,13 +70,28 @@ class Load:
         }
 
 
+def serve() -> str:
+    """Start a server, with an access log; its URL."""
+    from wsgi_app import hello
+
+    from eventlet import wsgi
+
+    listener = eventlet.listen(("127.0.0.1", 0), backlog=2048)
+    log = open(os.devnull, "w")  # noqa: SIM115 - as long as the server
+    eventlet.spawn(wsgi.server, listener, hello, log=log)
+    return f"http://localhost:{listener.getsockname()[1]}/"
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("url")
+    parser.add_argument("--url", help="what to get (default: of a server in this program)")
     parser.add_argument("--count", type=int, default=50_000)
     parser.add_argument("--workers", type=int, default=500)
     parser.add_argument("--library", choices=["eventlet", "gevent"], default="eventlet")
     parser.add_argument("--resolver", action="store_true", help="use Eventlet 0.41's resolver")
     args = parser.parse_args()
-    Load(args.url, 50).run(1)
-    print(json.dumps(Load(args.url, args.count).run(args.workers)))
+    url = args.url or serve()
+    Load(url, 50).run(1)
+    print(json.dumps(Load(url, args.count).run(args.workers)), flush=True)
+    # The server goes on for ever.
+    os._exit(0)

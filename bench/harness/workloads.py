@@ -28,6 +28,11 @@ RATE = (
 )
 MESSAGES = Metric("per_second", "messages", "1/s", lower_is_better=False)
 REQUESTS = Metric("per_second", "requests", "1/s", lower_is_better=False)
+REQUESTS_METRICS = (
+    REQUESTS,
+    Metric("cpu_us", "processor time of one", "us"),
+    Metric("growth_kib", "memory growth after the first fifth", "KiB"),
+)
 
 
 def contender(key: str, peer: str, *command: str) -> Contender:
@@ -91,14 +96,19 @@ TLS_ECHO = tuple(
     if each.key in (OURS, "eventlet-0.41", "gevent", "asyncio", "uvloop")
 )
 
-REQUESTS_GET = ("{python}", "patched_requests.py", "{url}", "--count", "{count}")
-REQUESTS_LIBRARY = (
-    contender(OURS, OURS, *REQUESTS_GET),
-    # As it is installed, and as it does least.
-    contender("eventlet-0.41", "eventlet-0.41", *REQUESTS_GET, "--resolver"),
-    contender("eventlet-0.41-libc", "eventlet-0.41", *REQUESTS_GET),
-    contender("gevent", "gevent", *REQUESTS_GET, "--library", "gevent"),
-)
+
+def requests_get(*options: str) -> tuple[Contender, ...]:
+    """The library requests in a program that Eventlet has patched."""
+    command = ("{python}", "patched_requests.py", "--count", "{count}", *options)
+    return (
+        contender(OURS, OURS, *command),
+        # As it is installed, and as it does least.
+        contender("eventlet-0.41", "eventlet-0.41", *command, "--resolver"),
+        contender("eventlet-0.41-libc", "eventlet-0.41", *command),
+    )
+
+
+ELSEWHERE = requests_get("--url", "{url}")
 
 GUNICORN = (
     *("{python}", "-m", "gunicorn", "--no-control-socket", "--log-level", "warning"),
@@ -240,16 +250,32 @@ WORKLOADS = (
         "requests",
         "requests",
         "50,000 calls of requests.get over 500 green threads",
-        "The library requests in a patched program: a new connection for each call, to"
-        " `localhost`. All of them have to be answered.",
-        (
-            REQUESTS,
-            Metric("cpu_us", "processor time of one", "us"),
-            Metric("growth_kib", "memory growth after the first fifth", "KiB"),
-        ),
-        REQUESTS_LIBRARY,
-        partial(loads.http_requests, 50_000),
+        "The library requests in a patched program, and the WSGI server that answers in the same"
+        " program; a new connection for each call, to `localhost`. None may be lost.",
+        REQUESTS_METRICS,
+        requests_get(),
+        partial(in_process, 50_000),
         most_rounds=1,
+    ),
+    Workload(
+        "requests-elsewhere",
+        "requests",
+        "10,000 calls of requests.get over 500 green threads, to another process",
+        "The same to a server on the other processor. What requests itself does takes most of the"
+        " time.",
+        REQUESTS_METRICS,
+        (
+            *ELSEWHERE,
+            replace(
+                ELSEWHERE[0],
+                key="gevent",
+                peer="gevent",
+                command=(*ELSEWHERE[0].command, "--library", "gevent"),
+                label="gevent",
+            ),
+        ),
+        partial(loads.http_requests, 10_000),
+        most_rounds=3,
     ),
     Workload(
         "wsgi",
