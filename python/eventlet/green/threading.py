@@ -6,6 +6,7 @@ functions; until then, those of a copy that imports green modules.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading as _original
 from collections.abc import Callable, Iterator
@@ -99,7 +100,8 @@ def _rest() -> ModuleType:
     if made is None:
         made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
         # At the end the interpreter asks the standard module only.
-        _register_atexit(vars(made)["_shutdown"])
+        with contextlib.suppress(RuntimeError):  # which means that this is the end
+            _register_atexit(vars(made)["_shutdown"])
         vars(made).update({name: globals()[name] for name in __patched__ if name in globals()})
         # Not the green thread that happens to be the first to ask.
         main = vars(made)["_main_thread"]
