@@ -412,6 +412,8 @@ def test_second_interrupt_does_not_wait(serve):
         busy.send("GET /wait?never HTTP/1.1\r\nHost: t\r\n\r\n")
         server.wait_out("waiting never")
         idle.get()  # so that the other waits by now
+        # An interrupt while this is written would end the connection before it ends the server.
+        server.wait_log("GET / ", 2)
         server.process.send_signal(signal.SIGINT)
         assert idle.is_closed()
         server.process.send_signal(signal.SIGINT)

@@ -1,7 +1,7 @@
 """OS threads for calls that block, whatever a program has patched.
 
 The names are taken when Eventlet is first imported, before anything can be monkey patched: these
-threads are real ones, always, and so is `RLock`.
+threads are real ones, always, and so are `RLock` and `SimpleQueue`.
 
 A call is a list of what is needed to make it. The green thread that waits for the call empties the
 list when it goes on, so that a call which nobody waits for any more is not begun, and keeps nothing
@@ -13,7 +13,8 @@ survive.
 from __future__ import annotations
 
 import os
-from _queue import Empty, SimpleQueue
+from _queue import Empty
+from _queue import SimpleQueue as _SimpleQueue
 from _thread import RLock as _RLock
 from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
@@ -39,6 +40,15 @@ class RLock(_RLock):  # type: ignore[misc]
     release = _RLock.release
     __enter__ = _RLock.__enter__
     __exit__ = _RLock.__exit__
+
+
+class SimpleQueue(_SimpleQueue[Any]):
+    """The queue of the standard library, whatever becomes of the methods of its type."""
+
+    __slots__ = ()
+
+    get = _SimpleQueue.get
+    put = _SimpleQueue.put
 
 
 class Worker:
@@ -77,7 +87,7 @@ class _Crew:
     __slots__ = ("jobs", "size", "sleepers", "unfinished")
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.jobs: _SimpleQueue[_Job | None] = SimpleQueue()
         #: How many threads there are.
         self.size = 0
         #: What the threads wait for that have green threads of their own: a job, perhaps.

@@ -1,11 +1,14 @@
-//! The methods that replace those of the standard library's locks.
+//! The methods that replace those of the standard library's locks and queues.
 
-use pyo3::exceptions::PyTypeError;
+use eventlet_greenlet::Greenlet;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
 
-use super::lock::{Holder, LONGEST, Lock, NEVER, SHORTEST, may_have_unknown, not_yours};
+use super::line::{LONGEST, Line, SHORTEST};
+use super::lock::{Holder, Lock, NEVER, may_have_unknown, not_yours};
 use super::types;
 use crate::hub;
 use crate::hub::wait::sleep;
@@ -18,6 +21,7 @@ pub(super) struct Ours {
     pub(super) plain: Py<PyDict>,
     pub(super) reentrant: Py<PyDict>,
     pub(super) handle: Py<PyDict>,
+    pub(super) queue: Py<PyDict>,
 }
 
 impl Ours {
@@ -56,10 +60,16 @@ impl Ours {
             wrap_pyfunction!(reentrant_release, py)?.into_any(),
             wrap_pyfunction!(reentrant_release_save, py)?.into_any(),
         ])?;
+        let queue = methods(vec![
+            wrap_pyfunction!(queue_get, py)?.into_any(),
+            wrap_pyfunction!(queue_put, py)?.into_any(),
+            wrap_pyfunction!(queue_put_nowait, py)?.into_any(),
+        ])?;
         Ok(Self {
             plain: plain.unbind(),
             reentrant: reentrant.unbind(),
             handle: methods(vec![wrap_pyfunction!(handle_join, py)?.into_any()])?.unbind(),
+            queue: queue.unbind(),
         })
     }
 }
@@ -164,11 +174,11 @@ fn reentrant_release_save<'py>(lock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
     let lock = Lock::reentrant(lock)?;
     match lock.true_holder(lock.me()?)? {
         Holder::Neighbour => return Err(not_yours()),
-        Holder::Me => lock.with_entry(|entry| entry.count = 0),
+        Holder::Me => lock.line().with_entry(|entry| entry.count = 0),
         Holder::Unknown => {}
     }
     let saved = lock.types.release_save.bind(py).call1((lock.object,))?;
-    lock.call_first();
+    lock.line().call_first();
     Ok(saved)
 }
 
@@ -221,6 +231,73 @@ fn handle_join(handle: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> 
     }
     let original = kind.method(intern!(py, "join"))?;
     original.call1((handle, timeout)).map(drop)
+}
+
+#[pyfunction]
+#[pyo3(name = "get", signature = (queue, block = Flag(true), timeout = None))]
+#[pyo3(text_signature = "(queue, block=True, timeout=None)")]
+fn queue_get<'py>(
+    queue: &Bound<'py, PyAny>,
+    block: Flag,
+    timeout: Option<f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = queue.py();
+    let original = types(py)?.queue.method(intern!(py, "get"))?;
+    let (Ok(greenlet), Some(hub)) = (Greenlet::current(py), hub::existing(py)) else {
+        return original.call1((queue, block.0, timeout));
+    };
+    if block.0 && timeout.is_some_and(|timeout| timeout < 0.0) {
+        return Err(PyValueError::new_err(
+            "'timeout' must be a non-negative number",
+        ));
+    }
+    let take = || match original.call1((queue, false)) {
+        Ok(item) => Ok(Some(item)),
+        Err(error) if error.is_instance(py, empty(py)?) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let line = Line(queue);
+    let mut item = None;
+    if !block.0 || !line.comes_after_neighbours() {
+        item = take()?;
+    }
+    if item.is_none() && block.0 {
+        item = line.wait(&hub, &greenlet, timeout, take)?;
+    }
+    match item {
+        Some(item) => Ok(item),
+        None => Err(PyErr::from_value(empty(py)?.call0()?)),
+    }
+}
+
+/// The class `queue.Empty`.
+fn empty(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CLASS.import(py, "_queue", "Empty")
+}
+
+#[pyfunction]
+#[pyo3(name = "put", signature = (queue, item, block = None, timeout = None))]
+#[pyo3(text_signature = "(queue, item, block=True, timeout=None)")]
+fn queue_put(
+    queue: &Bound<'_, PyAny>,
+    item: &Bound<'_, PyAny>,
+    block: Option<&Bound<'_, PyAny>>,
+    timeout: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    // It never waits, as the original does not.
+    let _ = (block, timeout);
+    queue_put_nowait(queue, item)
+}
+
+#[pyfunction]
+#[pyo3(name = "put_nowait")]
+fn queue_put_nowait(queue: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = queue.py();
+    let original = types(py)?.queue.method(intern!(py, "put"))?;
+    original.call1((queue, item))?;
+    Line(queue).call_first();
+    Ok(())
 }
 
 fn acquire(lock: &Lock<'_, '_>, blocking: bool, timeout: f64) -> PyResult<bool> {

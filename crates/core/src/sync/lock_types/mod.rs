@@ -5,13 +5,16 @@
 //! replaces methods of the types, so that all existing locks change at once, and none has to be found.
 //!
 //! From Python 3.13 on, `Thread.join` waits for a *handle* of the thread instead, another C object. Its type is
-//! changed too: a green thread that joins looks from time to time.
+//! changed too: a green thread that joins looks from time to time. And so is that of `queue.SimpleQueue`, which
+//! locks inside.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`lock`] | how green threads take turns with such a lock |
+//! | [`line`] | those who wait |
+//! | [`lock`] | who has a lock |
 //! | [`methods`] | the methods that replace those of the types |
 
+mod line;
 mod lock;
 mod methods;
 
@@ -23,12 +26,12 @@ use pyo3::types::{PyDict, PyString, PyType};
 
 use self::methods::Ours;
 
-pub use self::lock::after_fork_in_child;
+pub use self::line::after_fork_in_child;
 
 /// Makes the locks of the standard library let other green threads run while one waits, or undoes that.
 ///
-/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old, and for the handles by which
-/// OS threads are joined. For OS threads without a hub nothing changes.
+/// It holds for all instances of `_thread.lock` and `_thread.RLock`, however old, for the handles by which OS
+/// threads are joined, and for `queue.SimpleQueue`. For OS threads without a hub nothing changes.
 #[pyfunction]
 pub fn patch_lock_types(py: Python<'_>, on: bool) -> PyResult<()> {
     static OURS: PyOnceLock<Ours> = PyOnceLock::new();
@@ -38,6 +41,7 @@ pub fn patch_lock_types(py: Python<'_>, on: bool) -> PyResult<()> {
     let mut changes = vec![
         (&types.plain.kind, &ours.plain),
         (&types.reentrant.kind, &ours.reentrant),
+        (&types.queue, &ours.queue),
     ];
     changes.extend(types.handle.as_ref().map(|handle| (handle, &ours.handle)));
     for (kind, ours) in changes {
@@ -84,6 +88,7 @@ struct Types {
     release_save: Py<PyAny>,
     /// What threads are joined by, if that is not a lock.
     handle: Option<Kind>,
+    queue: Kind,
 }
 
 impl Kind {
@@ -126,6 +131,8 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
         let thread = py.import("_thread")?;
         let plain = thread.call_method0("allocate_lock")?.get_type();
         let reentrant = thread.getattr("RLock")?.cast_into::<PyType>()?;
+        let queue = py.import("_queue")?.getattr("SimpleQueue")?;
+        let queue = queue.cast_into::<PyType>()?;
         let method = |class: &Bound<'_, PyType>, name| class.getattr(name).map(Bound::unbind);
         Ok(Types {
             plain: Originals::new(&plain, &PLAIN_METHODS)?,
@@ -136,6 +143,7 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
                 Some(class) => Some(Kind::new(&class.cast_into()?, &["join"])?),
                 None => None,
             },
+            queue: Kind::new(&queue, &["get", "put", "put_nowait"])?,
         })
     })
 }
