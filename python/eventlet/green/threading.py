@@ -61,6 +61,7 @@ __fixed__ = [
 
 current_thread = currentThread = _threads.current_thread
 _DummyThread = _threads.DummyThread
+_OSHandle: Any = vars(_original).get("_ThreadHandle", ())
 _OSRLock: Any = type(_original.RLock())
 _CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
@@ -113,7 +114,14 @@ def _rest() -> ModuleType:
 
 
 def __switch_patched__(on: bool) -> None:
-    """Have the threads of the copy, if there is one, found among those of the standard module."""
+    """Do what the tables cannot: for threads that are running already."""
+    for thread in [*vars(_original)["_active"].values()]:
+        handle: Any = getattr(thread, "_handle", None)
+        if on and isinstance(handle, _OSHandle):
+            thread._handle = _thread._OSThreadHandle(handle)
+        elif not on and hasattr(handle, "real"):
+            thread._handle = handle.real
+    # The threads of the copy, if there is one, are found among those of the standard module.
     made = sys.modules.get("__patched_module_threading")
     if on and made is not None:
         _fork.share(made, _original)
