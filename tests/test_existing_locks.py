@@ -15,6 +15,7 @@ faulthandler.dump_traceback_later(40, exit=True)
 warnings.simplefilter("ignore", DeprecationWarning)
 plain, reentrant = threading.Lock(), threading.RLock()
 condition, items, event = threading.Condition(), queue.Queue(), threading.Event()
+simple = queue.SimpleQueue()
 Thread = threading.Thread
 both = [plain, reentrant]
 
@@ -336,7 +337,7 @@ works(reentrant)
 def test_it_can_be_undone(program):
     program(
         """
-types = [type(plain), type(reentrant), threading.Condition]
+types = [type(plain), type(reentrant), threading.Condition, queue.SimpleQueue]
 before = [dict(vars(kind)) for kind in types]
 def use():
     # Often enough for the interpreter to make assumptions.
@@ -348,6 +349,8 @@ def use():
             lock.release()
         with condition:
             condition.notify()
+        simple.put(1)
+        simple.get()
 use()
 for _ in range(2):
     patch(True)
@@ -399,6 +402,81 @@ eventlet.sleep(0)
 event.set()
 assert [waiter.wait() for waiter in waiters] == [True] * 3
 """
+    )
+
+
+def test_simple_queues(program):
+    program(
+        """
+getters = [eventlet.spawn(simple.get) for _ in range(4)]
+eventlet.sleep(0)
+for number in range(3):
+    simple.put(number)
+assert simple.qsize() == 3
+other = Thread(target=simple.put_nowait, args=(3,))
+other.start()
+assert [getter.wait() for getter in getters] == [0, 1, 2, 3]
+other.join()
+for call in (simple.get_nowait, simple.get):
+    args = (False,) if call == simple.get else ()
+    raises(queue.Empty, call, *args)
+raises(queue.Empty, simple.get, True, 0.001)
+raises(queue.Empty, simple.get, True, 0)
+raises(ValueError, simple.get, True, -1)
+simple.put(4, block=False, timeout=-1)
+assert simple.get(block=True, timeout=None) == 4
+killed = eventlet.spawn(simple.get)
+late = eventlet.spawn(raises, queue.Empty, simple.get, True, 0.001)
+last = eventlet.spawn(simple.get)
+late.wait()
+simple.put(5)
+killed.kill()
+assert last.wait() == 5
+got = []
+def native():
+    while (item := simple.get()) is not None:
+        got.append(item)
+def green():
+    for thread in [eventlet.spawn(native) for _ in range(2)]:
+        thread.wait()
+others = [Thread(target=native), Thread(target=green)]
+for thread in others:
+    thread.start()
+own = eventlet.spawn(native)
+for number in range(200):
+    simple.put(number)
+    if number % 7 == 0:
+        eventlet.sleep(0)
+for _ in range(4):
+    simple.put(None)
+own.wait()
+until(lambda: not any(thread.is_alive() for thread in others))
+assert sorted(got) == [*range(200)]
+"""
+    )
+
+
+def test_an_executor_from_before(program):
+    program(
+        """
+import concurrent.futures
+executor = concurrent.futures.ThreadPoolExecutor(2)
+executor.submit(int).result()
+patch(True)
+futures = [executor.submit(time.sleep, 0.01) for _ in range(4)]
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        eventlet.sleep(0.001)
+thread = eventlet.spawn(tick)
+for future in futures:
+    eventlet.spawn(future.result).wait()
+thread.kill()
+assert len(ticks) > 3
+eventlet.spawn(executor.shutdown).wait()
+""",
+        patch=False,
     )
 
 

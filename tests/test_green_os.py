@@ -420,6 +420,16 @@ def test_without_process_descriptors(waiting_child, monkeypatch):
     assert not _children._followed
 
 
+def test_with_process_descriptors_alone(waiting_child, monkeypatch):
+    if _children._pidfd_open is None and _children._kqueue is None:
+        pytest.skip("there are none")
+    monkeypatch.setattr(_children, "_waitid", None)
+    assert not _children.can_wait_for(_children.P_ALL, _children.WEXITED)
+    pid, end = waiting_child(7)
+    eventlet.spawn_after(0.01, end)
+    assert os.waitpid(pid, 0) == (pid, 7 << 8)
+
+
 #: For programs that wait for any child: this process may have some of its own.
 ANY_CHILD = """
 import eventlet

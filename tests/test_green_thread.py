@@ -8,6 +8,7 @@ import greenlet
 import pytest
 
 import eventlet
+import eventlet.corolocal
 from eventlet.green import thread
 from eventlet.lock import Lock, RLock
 
@@ -153,5 +154,6 @@ def test_handles():
 def test_the_rest_is_the_standard_module():
     assert {name for name in dir(_thread) if not name.startswith("__")} <= {*dir(thread)}
     assert thread.TIMEOUT_MAX == _thread.TIMEOUT_MAX
+    assert issubclass(thread._local, eventlet.corolocal.local)
     missing = [name for name in thread.__patched__ if not hasattr(_thread, name)]
     assert missing == []

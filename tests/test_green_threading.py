@@ -1,5 +1,6 @@
 """eventlet.green.threading, and threading after monkey patching."""
 
+import signal
 import sys
 
 import pytest
@@ -383,6 +384,87 @@ assert not early.is_alive()
     )
 
 
+def test_the_hub_runs_in_the_thread_that_it_is_of(run_python):
+    run_python(
+        PATCHED
+        + """
+import signal
+from eventlet.hubs import get_hub
+seen = []
+def look(*_):
+    seen.append(threading.current_thread())
+get_hub().schedule_call_global(0, look)
+time.sleep(0)
+signal.signal(signal.SIGALRM, look)
+signal.setitimer(signal.ITIMER_REAL, 0.001)
+while len(seen) < 2:
+    time.sleep(1)
+real = eventlet.patcher.original("threading")
+def run():
+    get_hub().schedule_call_global(0, look)
+    eventlet.sleep(0)
+thread = real.Thread(target=run)
+thread.start()
+thread.join()
+assert seen == [threading.main_thread()] * 2 + [thread], seen
+"""
+    )
+
+
+def test_threads_do_not_share_context_variables(run_python):
+    run_python(
+        PATCHED
+        + """
+import contextvars, decimal
+variable = contextvars.ContextVar("variable", default="default")
+variable.set("main")
+decimal.getcontext().prec = 5
+seen = []
+def look():
+    seen.append((variable.get(), decimal.getcontext().prec))
+    variable.set("thread")
+    decimal.getcontext().prec = 7
+for _ in range(2):
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+inherit = getattr(sys.flags, "thread_inherit_context", 0)
+assert seen == [("main", 5) if inherit else ("default", 28)] * 2, seen
+assert (variable.get(), decimal.getcontext().prec) == ("main", 5)
+"""
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="not on this system")
+def test_signals_for_threads(run_python):
+    run_python(
+        PATCHED
+        + """
+import signal
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+go = threading.Event()
+thread = threading.Thread(target=go.wait)
+thread.start()
+for ident in (thread.ident, threading.main_thread().ident):
+    signal.pthread_kill(ident, signal.SIGUSR1)
+    while not got:
+        time.sleep(0.001)
+    got.clear()
+go.set()
+thread.join()
+spawned = eventlet.spawn(threading.get_ident).wait()
+for ident in (thread.ident, spawned):
+    try:
+        signal.pthread_kill(ident, 0)
+    except ProcessLookupError:
+        pass
+    else:
+        raise AssertionError
+"""
+    )
+
+
 def test_current_thread_imported_before_patching(run_python):
     run_python(
         """
@@ -542,6 +624,26 @@ import threading as standard
 assert main.ident == standard.main_thread().ident == threading.get_ident()
 """
     )
+
+
+def test_threads_that_a_pool_thread_has_started_come_to_their_end(run_python):
+    done = run_python(
+        PATCHED
+        + """
+from concurrent.futures import ThreadPoolExecutor
+from eventlet import tpool
+def run():
+    time.sleep(0.01)
+    print("thread")
+def call():
+    threading.Thread(target=run, daemon=False).start()
+    kept.append(ThreadPoolExecutor())
+    return kept[0].submit(int, "7").result()
+kept = []
+assert tpool.execute(call) == 7
+"""
+    )
+    assert done.stdout == "thread\n"
 
 
 def test_unpatched_green_threads_are_waited_for_too(run_python):

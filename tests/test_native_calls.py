@@ -9,12 +9,21 @@ import eventlet
 from eventlet.event import Event
 from eventlet.green import socket
 from eventlet.greenthread import GreenThread
+from eventlet.lock import Lock
+from eventlet.queue import LightQueue, Queue
+from eventlet.semaphore import Semaphore
 
 CALLS = [
     (eventlet.sleep, "(seconds=0.0)"),
     (Event.wait, "(self, /, timeout=None, timeout_value=None)"),
     (GreenThread.wait, "(self, /)"),
     (socket.socket.recv, "(self, /, bufsize, flags=0)"),
+    (Semaphore.acquire, "(self, /, blocking=True, timeout=None)"),
+    (Semaphore.__enter__, "(self, /)"),
+    (Lock.__enter__, "(self, /)"),
+    (Lock.acquire_lock, "(self, /, blocking=True, timeout=None)"),
+    (LightQueue.get, "(self, /, block=True, timeout=None)"),
+    (Queue.get, "(self, /, block=True, timeout=None)"),
 ]
 
 
@@ -85,14 +94,14 @@ def test_an_error_in_an_argument_is_passed_on():
 
 def saved(wait):
     """Bytes of the C stack of a green thread that waits."""
-    thread = eventlet.spawn(lambda: wait())
+    thread = eventlet.spawn(wait)
     eventlet.sleep(0)
     bytes_ = thread._stack_saved
     thread.kill()
     return bytes_
 
 
-@pytest.mark.parametrize("name", ["sleep", "event", "join", "recv"])
+@pytest.mark.parametrize("name", ["sleep", "event", "join", "recv", "acquire", "with", "get"])
 def test_a_green_thread_that_waits_takes_little_of_the_stack(name):
     main = greenlet.getcurrent()
     plain = greenlet.greenlet(lambda: main.switch())
@@ -104,6 +113,9 @@ def test_a_green_thread_that_waits_takes_little_of_the_stack(name):
         "event": lambda: Event().wait(),
         "join": lambda: other.wait(),
         "recv": lambda: one.recv(1),
+        "acquire": lambda: Semaphore(0).acquire(),
+        "with": lambda: Semaphore(0).__enter__(),
+        "get": lambda: Queue().get(),
     }
     # A frame at the bottom, and one that waits; what is between them is the interpreter's.
     assert saved(waits[name]) < plain._stack_saved + 512

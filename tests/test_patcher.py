@@ -140,7 +140,10 @@ assert not [key for key, value in twice.items() if once.get(key) is not value]
 
 
 def test_late_patching_warns_of_what_has_blocking_functions(run_python, tmp_path):
-    (tmp_path / "early.py").write_text("from time import sleep\nfrom threading import Thread\n")
+    (tmp_path / "early.py").write_text(
+        "from time import sleep\nfrom threading import Condition, Event, Lock, RLock, Thread\n"
+        "from threading import current_thread, local as own\nfrom subprocess import Popen\n"
+    )
     done = run_python(
         """
 import sys, warnings
@@ -152,7 +155,7 @@ with warnings.catch_warnings(record=True) as seen:
     eventlet.monkey_patch()
 (warning,) = seen
 assert issubclass(warning.category, eventlet.patcher.LatePatchWarning)
-assert "early: time.sleep" in str(warning.message), warning
+assert str(warning.message).endswith("early: _thread._local, time.sleep"), warning
 assert warning.filename == "<string>", warning.filename
 """
     )

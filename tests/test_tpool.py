@@ -586,3 +586,36 @@ def test_executor_for_asyncio(executor):
     thread.start()
     thread.join()
     assert results == [7]
+
+
+@pytest.mark.parametrize("idle_seconds", [None, 0.005])
+def test_green_threads_of_a_pool_thread_run_between_calls(idle_seconds):
+    with tpool.ThreadPool(1, idle_seconds) as pool:
+        done = eventlet.Event()
+
+        def later():
+            for _ in range(3):
+                eventlet.sleep(0.001)
+            done.send(threading.get_ident())
+
+        def call():
+            eventlet.spawn(later)
+            eventlet.sleep(0)
+            return threading.get_ident()
+
+        ident = pool.execute(call)
+        with eventlet.Timeout(LONG):
+            assert done.wait() == ident
+        # And calls are made all the same.
+        assert [pool.execute(int, n) for n in range(100)] == [*range(100)]
+        calls = [eventlet.spawn(pool.execute, int, n) for n in range(100)]
+        assert [call.wait() for call in calls] == [*range(100)]
+
+
+def test_a_pool_thread_with_a_hub_ends_when_it_is_idle():
+    with tpool.ThreadPool(2, 0.001) as pool:
+        pool.execute(eventlet.sleep, 0)
+        (worker,) = pool.threads
+        worker.join(LONG)
+        assert not worker.is_alive()
+        assert pool.execute(int, "3") == 3

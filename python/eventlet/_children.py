@@ -15,19 +15,29 @@ from eventlet._core import wait_readable
 from eventlet._os_threads import allocate_lock, start_new_thread
 from eventlet.event import Event
 
-__all__ = ["CAN_WAIT", "wait_for_child"]
+__all__ = ["P_ALL", "P_PGID", "P_PID", "WEXITED", "can_wait_for", "wait_for_child"]
 
 # Taken now: the names in the modules may be replaced by monkey patching.
 _pidfd_open: Any = getattr(os, "pidfd_open", None)
 _waitid: Any = getattr(os, "waitid", None)
 _kqueue: Any = getattr(select, "kqueue", None)
 
-#: Whether the platform has what it takes; where it has not, waiting blocks.
-CAN_WAIT = _waitid is not None
+# The numbers are the same wherever ``os`` leaves them out.
+P_ALL: int = getattr(os, "P_ALL", 0)
+P_PID: int = getattr(os, "P_PID", 1)
+P_PGID: int = getattr(os, "P_PGID", 2)
+WEXITED: int = getattr(os, "WEXITED", 4)
 
 #: What `_follow` follows at this moment: the arguments of ``waitid``, each with what tells the end.
 _followed: dict[tuple[int, int, int], Event] = {}
 _lock = allocate_lock()
+
+
+def can_wait_for(idtype: int, options: int) -> bool:
+    """Return whether the platform has what `wait_for_child` needs for this."""
+    if _waitid is not None:
+        return True
+    return idtype == P_PID and options == WEXITED and (_pidfd_open or _kqueue) is not None
 
 
 def wait_for_child(idtype: int, ident: int, options: int, timeout: float | None = None) -> bool:
@@ -36,7 +46,7 @@ def wait_for_child(idtype: int, ident: int, options: int, timeout: float | None 
     :param timeout: seconds to wait at most; None waits for ever.
     :returns: False if the time is up.
     """
-    if options == os.WEXITED:
+    if options == WEXITED:
         try:
             fileno = _descriptor(idtype, ident)
         except ProcessLookupError:
@@ -53,7 +63,7 @@ def _descriptor(idtype: int, ident: int) -> int | None:
     """Return a descriptor that can be read when the process has ended, None if there is none."""
     if idtype == getattr(os, "P_PIDFD", None):
         return os.dup(ident)
-    if idtype != os.P_PID:
+    if idtype != P_PID:
         return None
     try:
         if _pidfd_open is not None:
@@ -61,7 +71,7 @@ def _descriptor(idtype: int, ident: int) -> int | None:
         if _kqueue is not None:
             return _process_queue(ident)
     except OSError as error:
-        if error.errno == errno.ESRCH:
+        if error.errno == errno.ESRCH or _waitid is None:
             raise
         # An old kernel, a container that forbids it, or too many descriptors.
     return None

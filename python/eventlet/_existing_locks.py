@@ -1,8 +1,7 @@
-"""Locks that were made before a program was patched.
+"""Locks and simple queues that were made before a program was patched.
 
-Plain and reentrant locks are C objects, whose types the native module changes as a whole. What is
-left is for the conditions of `threading`: those keep methods of their lock, as it was when they
-were made.
+They are C objects, whose types the native module changes as a whole. What is left is for the
+conditions of `threading`: those keep methods of their lock, as it was when they were made.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ __all__ = ["patch"]
 def patch(on: bool) -> None:
     """Make green threads that wait for locks of the standard library let others run, or undo it.
 
-    It holds for all locks and conditions there are, and nothing changes for OS threads that have no
-    hub. It may be called more than once.
+    It holds for all locks, conditions and simple queues there are, and for joins of OS threads.
+    Nothing changes for OS threads that have no hub. It may be called more than once.
 
     :param on: false to undo it.
     """

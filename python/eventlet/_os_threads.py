@@ -1,7 +1,7 @@
 """OS threads for calls that block, whatever a program has patched.
 
 The names are taken when Eventlet is first imported, before anything can be monkey patched: these
-threads are real ones, always, and so is `RLock`.
+threads are real ones, always, and so are `RLock` and `SimpleQueue`.
 
 A call is a list of what is needed to make it. The green thread that waits for the call empties the
 list when it goes on, so that a call which nobody waits for any more is not begun, and keeps nothing
@@ -13,13 +13,15 @@ survive.
 from __future__ import annotations
 
 import os
-from _queue import Empty, SimpleQueue
+from _queue import Empty
+from _queue import SimpleQueue as _SimpleQueue
 from _thread import RLock as _RLock
 from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 from collections.abc import Callable
 from typing import Any
 
+from eventlet._core import has_hub
 from eventlet.event import Event
 
 __all__ = ["RLock", "ThreadPool", "Worker", "allocate_lock", "get_ident", "start_new_thread"]
@@ -38,6 +40,15 @@ class RLock(_RLock):  # type: ignore[misc]
     release = _RLock.release
     __enter__ = _RLock.__enter__
     __exit__ = _RLock.__exit__
+
+
+class SimpleQueue(_SimpleQueue[Any]):
+    """The queue of the standard library, whatever becomes of the methods of its type."""
+
+    __slots__ = ()
+
+    get = _SimpleQueue.get
+    put = _SimpleQueue.put
 
 
 class Worker:
@@ -73,12 +84,14 @@ class Worker:
 class _Crew:
     """The threads that take calls from one queue; a pool has one at a time."""
 
-    __slots__ = ("jobs", "size", "unfinished")
+    __slots__ = ("jobs", "size", "sleepers", "unfinished")
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.jobs: _SimpleQueue[_Job | None] = SimpleQueue()
         #: How many threads there are.
         self.size = 0
+        #: What the threads wait for that have green threads of their own: a job, perhaps.
+        self.sleepers: list[Event] = []
         #: How many calls are waiting or under way.
         self.unfinished = 0
 
@@ -208,6 +221,10 @@ class ThreadPool:
             self.threads.clear()
             for _ in range(crew.size):
                 crew.jobs.put(None)
+            sleepers = crew.sleepers[:]
+            crew.sleepers.clear()
+        for sleeper in sleepers:
+            sleeper.send()
         return workers
 
     def __enter__(self) -> ThreadPool:
@@ -231,6 +248,9 @@ class ThreadPool:
         with self._lock:
             crew.unfinished += 1
             crew.jobs.put(job)
+            sleeper = crew.sleepers.pop() if crew.sleepers else None
+        if sleeper is not None:
+            sleeper.send()
 
     def _start_thread(self, crew: _Crew) -> None:
         """Start a thread that has been counted already."""
@@ -275,6 +295,8 @@ class ThreadPool:
             if crew.size <= self.max_threads:
                 try:
                     idle = self.idle_seconds
+                    if has_hub():
+                        return self._sleep(crew, idle)
                     return crew.jobs.get(True, idle) if idle is not None else crew.jobs.get()
                 except Empty:
                     pass
@@ -285,6 +307,23 @@ class ThreadPool:
                 if (surplus and crew.size > 1) or (spare and self._crew is crew):
                     crew.size -= 1
                     return None
+
+    def _sleep(self, crew: _Crew, seconds: float | None) -> _Job | None:
+        """As `get` of the queue, while green threads run that calls have left behind."""
+        while True:
+            with self._lock:
+                try:
+                    return crew.jobs.get_nowait()
+                except Empty:
+                    sleeper = Event()
+                    crew.sleepers.append(sleeper)
+            sleeper.wait(seconds)
+            with self._lock:
+                # Otherwise somebody has just taken it to wake us.
+                if sleeper in crew.sleepers:
+                    crew.sleepers.remove(sleeper)
+                    if crew.jobs.empty():
+                        raise Empty
 
     def _run(self, crew: _Crew, job: _Job) -> None:
         done = function = args = kwargs = result = error = None

@@ -344,9 +344,10 @@ impl Holder {
     }
 }
 
-impl Drop for Keeper {
+// Whoever made use of it after the keeper was gone is gone, too.
+impl Drop for Holder {
     fn drop(&mut self) {
-        Python::attach(|py| self.holder.end(py));
+        Python::attach(|py| self.end(py));
     }
 }
 

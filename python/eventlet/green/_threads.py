@@ -16,7 +16,7 @@ from weakref import ref
 from greenlet import getcurrent, greenlet
 
 from eventlet import _os_threads, greenthread
-from eventlet._core import get_ident
+from eventlet._core import get_hub, get_ident, has_hub
 from eventlet.event import Event
 from eventlet.greenthread import GreenThread
 
@@ -52,6 +52,9 @@ def current_thread() -> Any:
         return _os_thread()
     thread = green.__dict__.get("_thread")
     if thread is None:
+        if has_hub() and get_hub().greenlet is green:
+            # Callbacks, and signal handlers that the main thread expects to run.
+            return home["_active"].get(_os_threads.get_ident()) or _os_thread()
         thread = green.__dict__["_thread"] = _GreenThread(green)
     return thread
 

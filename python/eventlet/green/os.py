@@ -15,8 +15,7 @@ import stat as _stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventlet._children import CAN_WAIT as _CAN_WAIT
-from eventlet._children import wait_for_child as _wait_for_child
+from eventlet import _children
 from eventlet._core import can_wait as _can_wait
 from eventlet._core import notify_opened as _notify_opened
 from eventlet._core import os_read as read
@@ -122,12 +121,14 @@ def _try_until_found(
         found = attempt(_WNOHANG)
         if found is not None:
             return found
-        _wait_for_child(idtype, ident, options)
+        _children.wait_for_child(idtype, ident, options)
 
 
-def _blocks(options: int) -> bool:
+def _blocks(options: int, idtype: int, changes: int) -> bool:
     """Whether the original is called: it does not wait, or nobody else could."""
-    return bool(options & _WNOHANG) or not _CAN_WAIT or not _can_wait()
+    if options & _WNOHANG or not _children.can_wait_for(idtype, changes):
+        return True
+    return not _can_wait()
 
 
 if hasattr(_original, "waitpid"):
@@ -136,23 +137,24 @@ if hasattr(_original, "waitpid"):
     def _which(pid: int, options: int) -> tuple[int, int, int]:
         """Return for ``waitid`` what `pid` and `options` mean for ``waitpid``."""
         # Its flags for stopped and continued children are the same.
-        options |= _original.WEXITED
+        changes = options | _children.WEXITED
         if pid > 0:
-            return _original.P_PID, pid, options
+            return _children.P_PID, pid, changes
         if pid == -1:
-            return _original.P_ALL, 0, options
-        return _original.P_PGID, -pid or _original.getpgrp(), options
+            return _children.P_ALL, 0, changes
+        return _children.P_PGID, -pid or _original.getpgrp(), changes
 
     def waitpid(pid: int, options: int, /) -> tuple[int, int]:
         """Wait for a child process; return its number and its status. As ``os.waitpid``."""
-        if _blocks(options):
+        idtype, ident, changes = _which(pid, options)
+        if _blocks(options, idtype, changes):
             return _waitpid(pid, options)
 
         def attempt(extra: int) -> tuple[int, int] | None:
             found = _waitpid(pid, options | extra)
             return found if found[0] else None
 
-        return _try_until_found(attempt, *_which(pid, options))
+        return _try_until_found(attempt, idtype, ident, changes)
 
     def wait() -> tuple[int, int]:
         """Wait for any child process; return its number and its status. As ``os.wait``."""
@@ -164,14 +166,15 @@ if hasattr(_original, "wait4"):
 
     def wait4(pid: int, options: int) -> tuple[int, int, Any]:
         """As `waitpid`, and also return the resources that the child has used."""
-        if _blocks(options):
+        idtype, ident, changes = _which(pid, options)
+        if _blocks(options, idtype, changes):
             return _wait4(pid, options)
 
         def attempt(extra: int) -> tuple[int, int, Any] | None:
             found = _wait4(pid, options | extra)
             return found if found[0] else None
 
-        return _try_until_found(attempt, *_which(pid, options))
+        return _try_until_found(attempt, idtype, ident, changes)
 
     def wait3(options: int) -> tuple[int, int, Any]:
         """As `wait`, and also return the resources that the child has used."""
@@ -183,13 +186,13 @@ if hasattr(_original, "waitid"):
 
     def waitid(idtype: int, ident: int, options: int, /) -> Any:
         """Wait for a change of a child process; return what it was. As ``os.waitid``."""
-        if _blocks(options):
+        changes = options & (_original.WEXITED | _original.WSTOPPED | _original.WCONTINUED)
+        if _blocks(options, idtype, changes):
             return _waitid(idtype, ident, options)
 
         def attempt(extra: int) -> Any:
             return _waitid(idtype, ident, options | extra)
 
-        changes = options & (_original.WEXITED | _original.WSTOPPED | _original.WCONTINUED)
         return _try_until_found(attempt, idtype, ident, changes)
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import importlib.util as _util
 import io as _io
-import os as _os
 import subprocess as _original
 from time import monotonic as _monotonic
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING, Any
 
+from eventlet import _children
 from eventlet import patcher as _patcher
-from eventlet._children import CAN_WAIT as _CAN_WAIT
-from eventlet._children import wait_for_child as _wait_for_child
 from eventlet._core import can_wait as _can_wait
 from eventlet._core import sleep as _sleep
 from eventlet.green import os as _green_os
@@ -51,9 +49,10 @@ class _GreenIO(_ModuleType):
     def __getattr__(self, name: str) -> Any:
         return getattr(_io, name)
 
-    def open(self, file: Any, mode: str = "r", buffering: int = -1) -> Any:
-        """Make a file object of a pipe."""
-        return _GreenPipe(file, mode, buffering)
+    def open(self, file: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a file object; that of a descriptor, as of a pipe, is green."""
+        make = _GreenPipe if isinstance(file, int) else _io.open
+        return make(file, *args, **kwargs)
 
 
 io = _GreenIO("io")
@@ -61,7 +60,7 @@ io = _GreenIO("io")
 
 def _wait(self: Any, timeout: float | None) -> int:
     """Wait for the child; return its exit status. Raise `TimeoutExpired` when the time is up."""
-    if not _CAN_WAIT or not _can_wait():
+    if not _children.can_wait_for(_children.P_PID, _children.WEXITED) or not _can_wait():
         code: int = _blocking_wait(self, timeout)
         return code
     end = None if timeout is None else _monotonic() + timeout
@@ -69,7 +68,8 @@ def _wait(self: Any, timeout: float | None) -> int:
         left = None if end is None else end - _monotonic()
         if left is not None and left <= 0:
             raise _original.TimeoutExpired(self.args, timeout)  # type: ignore[arg-type]
-        if _wait_for_child(_os.P_PID, self.pid, _os.WEXITED, left) and self.poll() is None:
+        ended = _children.wait_for_child(_children.P_PID, self.pid, _children.WEXITED, left)
+        if ended and self.poll() is None:
             # Somebody else has taken the status, and is about to tell it.
             _sleep(0)
     return int(self.returncode)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread as _original
+import errno as _errno
+import os as _os
+import signal as _signal
 import sys as _sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from greenlet import GreenletExit, getcurrent
 from eventlet import _existing_locks, _os_threads
 from eventlet._core import get_ident as _get_ident
 from eventlet._core import spawn_n
-from eventlet.corolocal import local as _local
+from eventlet.corolocal import local as _green_local
 from eventlet.event import Event as _Event
 from eventlet.green._tracing import traced as _traced
 from eventlet.lock import Lock
@@ -27,9 +30,13 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
+def __also_patched__() -> list[tuple[Any, str, Any]]:
+    """Return what takes the identity of a thread for an address."""
+    return [(_signal, "pthread_kill", _pthread_kill)] if hasattr(_signal, "pthread_kill") else []
+
+
 def __switch_patched__(on: bool) -> None:
     """Make what there is already green, or undo it."""
-    # Locks become green with their types.
     _existing_locks.patch(on)
     if getcurrent().parent is not None:
         # This may be a module that is being imported: with the numbers, those who import change.
@@ -55,10 +62,23 @@ __patched__ = [
     "start_new_thread",
 ]
 
+#: Locks become green with their types, and where nobody waits nothing blocks.
+__fixed__ = [
+    "LockType",
+    "RLock",
+    "_count",
+    "allocate",
+    "allocate_lock",
+    "exit",
+    "exit_thread",
+    "lock",
+]
+
 error = RuntimeError
 get_ident = _get_ident
 LockType = Lock
 RLock = _RLock
+_local = _green_local
 
 _importing: Any = _sys.modules["importlib._bootstrap"]
 _os_ident: Callable[[], int] = _os_threads.get_ident
@@ -101,10 +121,17 @@ def start_new_thread(
         raise TypeError("2nd arg must be a tuple")
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError("optional 3rd arg must be a dictionary")
-    return get_ident(spawn_n(_run, function, args, kwargs or {}))
+    return _start(_run, function, args, kwargs or {})
 
 
 start_new = start_new_thread
+
+
+def _start(*call: Any) -> int:
+    green = spawn_n(*call)
+    # A thread does not inherit context variables, or does so by its own means.
+    green.gr_context = None
+    return get_ident(green)
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -131,6 +158,23 @@ def _is_traced(function: Callable[..., object]) -> bool:
     """Return whether a function of ``threading`` is about to set a trace or profile function."""
     names = getattr(getattr(function, "__func__", None), "__globals__", {})
     return bool(names.get("_trace_hook") or names.get("_profile_hook"))
+
+
+_os_pthread_kill: Callable[[int, int], None] = vars(_signal).get("pthread_kill", int)
+
+
+def _pthread_kill(thread_id: int, signalnum: int, /) -> None:
+    """As ``signal.pthread_kill``; a green thread gets it by its OS thread."""
+    running = _running.get(thread_id)
+    if running is not None:
+        thread_id = running.os_thread
+    elif 0 < thread_id < _FIRST_ADDRESS:
+        raise ProcessLookupError(_errno.ESRCH, _os.strerror(_errno.ESRCH))
+    _os_pthread_kill(thread_id, signalnum)
+
+
+#: The identities of OS threads are addresses, and never so low.
+_FIRST_ADDRESS = 1 << (32 if _sys.maxsize >> 32 else 16)
 
 
 def exit() -> None:
@@ -242,7 +286,7 @@ if hasattr(_original, "_ThreadHandle"):
             raise RuntimeError("thread already started")
         if not daemon:
             _joined_at_exit.add(handle)
-        handle.ident = get_ident(spawn_n(_run_joinable, function, handle))
+        handle.ident = _start(_run_joinable, function, handle)
         return handle
 
     def _run_joinable(function: Callable[[], object], handle: _ThreadHandle) -> None:

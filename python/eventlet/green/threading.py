@@ -45,6 +45,19 @@ __patched__ = [
     "local",
 ]
 
+#: They make green locks, or ask for the thread where we can answer.
+__fixed__ = [
+    "Condition",
+    "Lock",
+    "RLock",
+    "_CRLock",
+    "_DummyThread",
+    "_PyRLock",
+    "_RLock",
+    "currentThread",
+    "current_thread",
+]
+
 current_thread = currentThread = _threads.current_thread
 _DummyThread = _threads.DummyThread
 _OSRLock: Any = type(_original.RLock())

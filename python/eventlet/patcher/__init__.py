@@ -9,6 +9,7 @@ A green module may also have a function ``__also_patched__`` which returns tripl
 value)``: attributes of classes, and of other modules, that are to be replaced along with it. So
 what refers to the replaced names, and what was imported before, becomes green too. What cannot be
 said that way is done by a function ``__switch_patched__``, called with True and, to undo it, False.
+``__fixed__`` lists names whose old values are green afterwards, for those who imported them early.
 
 `import_patched` and `inject` leave the standard library alone, and import one module that sees
 green ones instead.

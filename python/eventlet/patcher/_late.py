@@ -26,12 +26,13 @@ class LatePatchWarning(RuntimeWarning):
 def fix_or_warn(replaced: Collection[Replaced]) -> None:
     """Look for the old values in modules that are not patched; replace them, or warn once."""
     news: dict[int, tuple[str, Any, Any]] = {}
-    for owner, name, old, new in replaced:
+    for owner, name, old, new, _ in replaced:
         # A function or a class says where it comes from; a number or a table may be anybody's.
         if isinstance(owner, ModuleType) and callable(old) and old is not new:
             news.setdefault(id(old), (f"{owner.__name__}.{name}", old, new))
     # A class that is changed in place may be known by any name.
-    fixed = {id(owner) for owner, *_ in replaced if isinstance(owner, type)}
+    fixed = {id(entry.owner) for entry in replaced if isinstance(entry.owner, type)}
+    fixed |= {id(entry.old) for entry in replaced if entry.fixed}
     found: dict[str, list[str]] = {}
     for module_name, module in [*sys.modules.items()]:
         top = module_name.partition(".")[0]

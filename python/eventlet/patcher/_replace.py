@@ -21,6 +21,8 @@ class Replaced(NamedTuple):
     name: str
     old: Any
     new: Any
+    #: Whether the old value does as well, for those who have got it.
+    fixed: bool = False
 
 
 def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
@@ -40,7 +42,8 @@ def put_in(pairs: Iterable[tuple[str, ModuleType]]) -> list[Replaced]:
         for name in names["__patched__"]:
             value = names.get(name, MISSING)
             if value is not MISSING:
-                done.append(put(target, name, value))
+                fixed = name in names.get("__fixed__", ())
+                done.append(put(target, name, value)._replace(fixed=fixed))
         # Elsewhere a name of a module is meant, and not all that has its value.
         also = [put(*triple) for triple in triples]
         done += [replaced for replaced in also if isinstance(replaced.owner, type)]
@@ -67,7 +70,7 @@ def put_back() -> None:
     while _switches:
         _switches.pop()(False)
     while _log:
-        owner, name, old, new = _log.pop()
+        owner, name, old, new, _ = _log.pop()
         if vars(owner).get(name, MISSING) is not new:
             # Somebody else has put something over it.
             continue

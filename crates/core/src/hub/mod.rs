@@ -99,7 +99,7 @@ pub struct Hub {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) counters: Counters,
     greenlet: GilCell<Option<Greenlet>>,
-    /// The greenlet that was last to run the loop, or the host's, kept alive for whoever switches to it.
+    /// The greenlet that ran the loop before, or the host's: somebody may be about to switch to it.
     kept: GilCell<Option<Greenlet>>,
     /// What a poll has found; kept for its memory, empty between polls.
     events: GilCell<Vec<Event>>,
@@ -217,7 +217,7 @@ impl Hub {
     }
 
     /// As [`ensure_greenlet`](Self::ensure_greenlet), without a reference: the hub keeps it alive until a switch
-    /// that follows at once.
+    /// that follows at once, even if it ends before that.
     #[inline]
     fn loop_greenlet(slf: &Bound<'_, Self>) -> PyResult<GreenletRef> {
         let this = slf.get();
@@ -269,7 +269,7 @@ impl Hub {
             dead.set_parent(py, &fresh)?;
         }
         let old = slf.get().greenlet.replace(py, Some(fresh.clone_ref(py)));
-        drop(old);
+        drop(slf.get().kept.replace(py, old));
         Ok(fresh)
     }
 

@@ -70,11 +70,23 @@ pub struct Scheduler {
     fleeting: usize,
     /// How many rounds there have been.
     pub rounds: u64,
+    /// Who is being switched to, kept alive until somebody has been resumed: greenlet may run destructors
+    /// before it switches.
+    handed: Vec<Greenlet>,
+}
+
+/// What a wait leaves behind.
+pub struct Unparked {
+    /// None if it was over before.
+    pub park: Option<Park>,
+    pub due: Option<Due>,
+    /// Who was switched to: most often the green thread itself.
+    pub handed: Option<Greenlet>,
 }
 
 /// What a green thread that parks should do next.
 pub enum Direct {
-    /// Switch to this one, which its wait keeps alive until it has ended that.
+    /// Switch to this one at once: it is kept alive until then.
     To(GreenletRef),
     /// What comes next is the hub's business.
     Hub,
@@ -94,6 +106,7 @@ impl Scheduler {
             cancelled: Vec::new(),
             fleeting: 0,
             rounds: 0,
+            handed: Vec::new(),
         }
     }
 
@@ -158,14 +171,16 @@ impl Scheduler {
 
     /// Ends a wait, begun or not. The caller drops what comes back after its borrow has ended.
     #[inline]
-    pub fn unpark(&mut self, id: ParkId) -> Option<(Park, Option<Due>)> {
-        let park = self.parks.remove(id)?;
-        let due = if park.timer == TimerKey::NONE {
+    pub fn unpark(&mut self, id: ParkId) -> Unparked {
+        let handed = self.handed.pop();
+        let park = self.parks.remove(id);
+        let timer = park.as_ref().map_or(TimerKey::NONE, |park| park.timer);
+        let due = if timer == TimerKey::NONE {
             None
         } else {
-            self.timers.cancel(park.timer)
+            self.timers.cancel(timer)
         };
-        Some((park, due))
+        Unparked { park, due, handed }
     }
 
     /// Opens a round: due timers, then what was queued.
@@ -256,7 +271,7 @@ impl Scheduler {
 
     /// The next entry of the round, for a green thread that parks.
     #[inline]
-    pub fn next_direct(&mut self) -> Direct {
+    pub fn next_direct(&mut self, py: Python<'_>) -> Direct {
         loop {
             let id = match self.round.front() {
                 Some(Task::Wake(id)) => *id,
@@ -265,6 +280,7 @@ impl Scheduler {
             };
             self.round.pop_front();
             if let Some(greenlet) = self.parks.greenlet(id) {
+                self.handed.push(greenlet.clone_ref(py));
                 return Direct::To(greenlet.borrow());
             }
         }

@@ -12,7 +12,7 @@ use super::entry::{self, Arguments, Step, WaitingCall};
 use super::inbox::Message;
 use super::io::{self, Direction, Refused, Waiter};
 use super::park::{ParkId, Wake};
-use super::scheduler::{Direct, Task};
+use super::scheduler::{Direct, Task, Unparked};
 use super::{Hub, current};
 use crate::{clock, errors};
 
@@ -69,14 +69,17 @@ impl Hub {
     /// Ends a wait, begun or not, and tells who had woken it.
     #[inline]
     pub(crate) fn unpark(&self, py: Python<'_>, id: ParkId) -> Wake {
-        match self.scheduler.with(py, |s| s.unpark(id)) {
-            Some((park, _dropped_here)) => {
-                let wake = park.wake();
-                drop(park.into_greenlet().into_object().into_bound(py));
-                wake
-            }
-            None => Wake::Pending,
+        let Unparked { park, due, handed } = self.scheduler.with(py, |s| s.unpark(id));
+        drop(due);
+        if let Some(greenlet) = handed {
+            drop(greenlet.into_object().into_bound(py));
         }
+        let Some(park) = park else {
+            return Wake::Pending;
+        };
+        let wake = park.wake();
+        drop(park.into_greenlet().into_object().into_bound(py));
+        wake
     }
 
     /// Switches to whoever is next. `greenlet` is the running one.
@@ -121,10 +124,7 @@ impl Hub {
         }
         this.counters.switches.add();
         loop {
-            match this
-                .scheduler
-                .with(py, super::scheduler::Scheduler::next_direct)
-            {
+            match this.scheduler.with(py, |s| s.next_direct(py)) {
                 Direct::To(next) if next.is(greenlet) => return Ok(GreenletRef::NONE),
                 Direct::To(next) => return Ok(next),
                 Direct::RoundOver if this.turn_in_place(py) => {}

@@ -41,6 +41,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<condition::Condition>()?;
     module.add_class::<simple_queue::SimpleQueue>()?;
     module.add_class::<queue::LightQueue>()?;
+    add_method::<queue::GetCall>(&py.get_type::<queue::LightQueue>())?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::LifoQueue>()?;
     module.add_class::<queue::PriorityQueue>()?;

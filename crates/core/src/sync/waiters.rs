@@ -217,7 +217,27 @@ pub enum Turn {
     Waits(Place, Greenlet),
 }
 
+/// How a green thread in a line was resumed.
+pub enum Woken<'py> {
+    /// By nobody in particular: it waits on.
+    Again(Place, Greenlet),
+    /// Its wait is over. `Ready` tells that its turn came.
+    Over(Bound<'py, Hub>, ParkId, PyResult<Wake>),
+}
+
 impl Place {
+    /// A place that was taken under the id of a wait.
+    #[inline]
+    pub fn new(hub: Py<Hub>, id: ParkId, deadline: Option<u64>) -> Self {
+        Self { hub, id, deadline }
+    }
+
+    /// When the wait ends at the latest.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        self.deadline
+    }
+
     /// Begins to wait, as [`wait_for_turn`] does. The hub waits here.
     ///
     /// # Errors
@@ -287,22 +307,45 @@ impl Place {
         switched: PyResult<Bound<'_, PyAny>>,
         give_back: impl Fn(),
     ) -> PyResult<Turn> {
+        let rename =
+            |hub: &Bound<'_, Hub>, old, new| line.with(py, |l| l.waiters().rename(hub, old, new));
+        match self.woken(py, switched, rename)? {
+            Woken::Again(place, greenlet) => Ok(Turn::Waits(place, greenlet)),
+            Woken::Over(hub, id, result) => {
+                leave(line, &hub, id, result, give_back).map(Turn::Over)
+            }
+        }
+    }
+
+    /// Ends the wait after a switch, or goes on with it as [`wait_in_line`] does.
+    ///
+    /// # Errors
+    ///
+    /// `RuntimeError` while the interpreter shuts down.
+    #[inline]
+    pub fn woken<'py>(
+        self,
+        py: Python<'py>,
+        switched: PyResult<Bound<'_, PyAny>>,
+        rename: impl Fn(&Bound<'_, Hub>, ParkId, ParkId) -> bool,
+    ) -> PyResult<Woken<'py>> {
         let hub = self.hub.into_bound(py);
         let wake = hub.get().unpark(py, self.id);
-        let deadline = self.deadline;
-        // Resumed by nobody in particular: somebody called its `switch`. It goes on waiting in its place.
-        if switched.is_ok() && matches!(wake, Wake::Pending | Wake::Closed) {
-            let greenlet = Greenlet::current(py)?;
-            let id = hub.get().park(py, &greenlet, deadline).id;
-            if line.with(py, |l| l.waiters().rename(&hub, self.id, id)) {
-                let hub = hub.unbind();
-                return Ok(Turn::Waits(Self { hub, id, deadline }, greenlet));
-            }
-            hub.get().unpark(py, id);
-            return Ok(Turn::Over(true));
+        if switched.is_err() || matches!(wake, Wake::Ready | Wake::TimedOut) {
+            return Ok(Woken::Over(hub, self.id, switched.map(|_| wake)));
         }
-        let result = switched.map(|_| wake);
-        leave(line, &hub, self.id, result, give_back).map(Turn::Over)
+        let greenlet = Greenlet::current(py)?;
+        let id = hub.get().park(py, &greenlet, self.deadline).id;
+        if !rename(&hub, self.id, id) {
+            hub.get().unpark(py, id);
+            return Ok(Woken::Over(hub, self.id, Ok(Wake::Ready)));
+        }
+        let place = Self {
+            hub: hub.unbind(),
+            id,
+            deadline: self.deadline,
+        };
+        Ok(Woken::Again(place, greenlet))
     }
 }
 

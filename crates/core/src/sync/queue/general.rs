@@ -4,9 +4,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::LightQueue;
 use super::state::Store;
-use super::{LightQueue, standard_error};
-use crate::hub;
 
 /// Methods that a subclass has replaced.
 #[derive(Clone, Copy, Default)]
@@ -85,35 +84,6 @@ impl LightQueue {
         Self::settle(slf)?;
         this.watchers.notify(py);
         Ok(())
-    }
-
-    /// Gets by way of the hooks.
-    #[cold]
-    pub(super) fn get_general(
-        slf: &Bound<'_, Self>,
-        block: bool,
-        timeout: Option<f64>,
-    ) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        if block {
-            // As in `get`.
-            hub::current(py)?;
-        }
-        let length = Self::length(slf)?;
-        let claimed = this.state.with(py, |s| {
-            let spare = s.has_spare(length);
-            s.promised += usize::from(spare);
-            spare
-        });
-        if claimed && let Some(item) = Self::take_general(slf)? {
-            return Ok(item);
-        }
-        if block {
-            Self::get_wait(slf, timeout)
-        } else {
-            Err(standard_error(py, "Empty"))
-        }
     }
 
     /// Takes an item by way of the hooks, for somebody who has been promised one.

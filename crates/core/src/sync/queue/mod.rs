@@ -24,6 +24,7 @@
 //! a get then counts itself as promised first, so that no two take the same item.
 
 mod general;
+mod get;
 mod kinds;
 mod state;
 mod wait;
@@ -38,14 +39,14 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use pyo3::{PyTypeInfo, intern};
 
 use self::general::Hooks;
-use self::state::{Get, Order, Put, State, Store};
-use self::wait::wake_putter;
+use self::state::{Order, Put, State, Store};
 use super::args::Flag;
 use super::waiters::{self, Waiters};
 use super::watchers::Watchers;
 use crate::cell::GilCell;
-use crate::hub;
+use crate::hub::entry;
 
+pub use self::get::GetCall;
 pub use self::kinds::{LifoQueue, PriorityQueue, Queue};
 
 /// `LightQueue(maxsize=None)`: a queue without `task_done` and `join`.
@@ -318,39 +319,6 @@ impl LightQueue {
         Self::put(slf, item, Flag(false), None)
     }
 
-    /// Takes the next item out and returns it, waiting for one if necessary.
-    ///
-    /// With `block` false it does not wait. `timeout` is the longest wait in seconds; None waits for ever.
-    /// Raises `Empty` when there is no item, or none in time, and `RuntimeError` if it would have to wait in
-    /// the hub.
-    #[pyo3(
-        signature = (block = Flag(true), timeout = None),
-        text_signature = "($self, block=True, timeout=None)"
-    )]
-    fn get(slf: &Bound<'_, Self>, block: Flag, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.hooks.items || this.hooks.size {
-            return Self::get_general(slf, block.0, timeout);
-        }
-        let counts = this.counts;
-        match this.state.with(py, |s| s.try_get(counts)) {
-            Get::Item(item, None) => Ok(item),
-            Get::Item(item, Some(putter)) => {
-                wake_putter(py, putter, block.0);
-                Ok(item)
-            }
-            Get::Nothing if block.0 && hub::existing(py).is_none() => {
-                // Making a hub runs Python code, and that lets other threads run: look again.
-                hub::current(py)?;
-                Self::get(slf, block, timeout)
-            }
-            Get::Nothing if block.0 => Self::get_wait(slf, timeout),
-            Get::Nothing => Err(standard_error(py, "Empty")),
-            Get::General => Self::get_general(slf, block.0, timeout),
-        }
-    }
-
     /// `get(block=False)`.
     fn get_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         if slf.get().hooks.get {
@@ -358,7 +326,7 @@ impl LightQueue {
                 .call_method1(intern!(slf.py(), "get"), (false,))?
                 .unbind());
         }
-        Self::get(slf, Flag(false), None)
+        entry::finish(slf.py(), GetCall::start(slf, false, None)?)
     }
 
     /// `Queue[int]`, for annotations.

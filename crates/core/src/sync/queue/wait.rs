@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::state::Putter;
 use super::{LightQueue, standard_error};
 use crate::errors;
-use crate::hub::{self, Hub, ParkId, Wake};
+use crate::hub::{self, Hub, ParkId};
 use crate::sync::args::deadline;
 use crate::sync::waiters::{Waiter, wait_in_line};
 
@@ -106,62 +106,9 @@ impl LightQueue {
         Self::settle(slf)
     }
 
-    /// Gets after there was nothing in the native store, or when called again.
-    pub(super) fn get_wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        let hub = hub::current(py)?;
-        let greenlet = Hub::waiting_greenlet(&hub)?;
-        let deadline = deadline(timeout);
-        let mut head = false;
-        loop {
-            let parking = hub.get().park(py, &greenlet, deadline);
-            let waiter = Waiter {
-                hub: hub.clone().unbind(),
-                id: parking.id,
-            };
-            this.state.with(py, |s| {
-                if head {
-                    s.getters.push_front(waiter);
-                } else {
-                    s.getters.push(waiter);
-                }
-            });
-            let (id, result) = wait_in_line(&hub, &greenlet, parking, deadline, |old, new| {
-                this.state.with(py, |s| s.getters.rename(&hub, old, new))
-            });
-            let left = match result {
-                Ok(Wake::Ready) => None,
-                _ => this.state.with(py, |s| s.getters.remove(&hub, id)),
-            };
-            match (result, left) {
-                (Ok(wake), None) => {
-                    if let Some(item) = Self::fetch_promised(slf)? {
-                        return Ok(item);
-                    }
-                    if wake == Wake::TimedOut {
-                        return Err(standard_error(py, "Empty"));
-                    }
-                    head = true;
-                }
-                (Ok(_), Some(left)) => {
-                    drop(left);
-                    Self::leave(slf, false)?;
-                    return Err(standard_error(py, "Empty"));
-                }
-                (Err(error), left) => {
-                    let called = left.is_none();
-                    drop(left);
-                    Self::leave(slf, called)?;
-                    return Err(error);
-                }
-            }
-        }
-    }
-
     /// After a getter has given up: passes its call on, and tells putters that counted on it.
     #[cold]
-    fn leave(slf: &Bound<'_, Self>, called: bool) -> PyResult<()> {
+    pub(super) fn leave(slf: &Bound<'_, Self>, called: bool) -> PyResult<()> {
         let py = slf.py();
         if called {
             slf.get().state.with(py, |s| s.promised -= 1);
