@@ -512,6 +512,37 @@ os.wait(), os.wait()
     )
 
 
+def test_joining_an_os_thread_from_before_patching(run_python):
+    run_python(
+        """
+import threading, time, _thread
+go = _thread.allocate_lock()
+go.acquire()
+def work():
+    go.acquire()
+early = threading.Thread(target=work)
+early.start()
+import eventlet
+eventlet.monkey_patch()
+ran = []
+def other():
+    ran.append(1)
+    time.sleep(0.01)
+    go.release()
+eventlet.spawn(other)
+early.join(0.001)
+assert early.is_alive() and early in threading.enumerate()
+early.join()
+assert ran and not early.is_alive()
+early.join()
+assert threading.enumerate() == [threading.main_thread()]
+eventlet.patcher.unpatch()
+assert not early.is_alive() and threading.main_thread().is_alive()
+""",
+        timeout=20,
+    )
+
+
 def test_an_exception_is_reported_as_threads_do(run_python):
     done = run_python(
         PATCHED

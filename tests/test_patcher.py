@@ -162,6 +162,21 @@ assert warning.filename == "<string>", warning.filename
     assert done.stderr == ""
 
 
+def test_patching_loads_little(run_python):
+    run_python(
+        """
+import sys
+import eventlet
+eventlet.monkey_patch()
+assert len(sys.modules) < 170, len(sys.modules)
+heavy = {"asyncio", "email", "http", "importlib.resources", "logging", "tempfile", "unittest"}
+drivers = {"MySQLdb", "dns", "psycopg", "psycopg2"}
+loaded = (heavy | drivers) & {*sys.modules}
+assert not loaded, loaded
+"""
+    )
+
+
 def test_early_patching_is_silent(run_python):
     done = run_python(
         """

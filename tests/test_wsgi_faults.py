@@ -3,6 +3,7 @@
 Nothing that a client does may stop the server, show a traceback, or leave anything behind.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -412,12 +413,18 @@ def test_second_interrupt_does_not_wait(serve):
         busy.send("GET /wait?never HTTP/1.1\r\nHost: t\r\n\r\n")
         server.wait_out("waiting never")
         idle.get()  # so that the other waits by now
-        # An interrupt while this is written would end the connection before it ends the server.
-        server.wait_log("GET / ", 2)
         server.process.send_signal(signal.SIGINT)
         assert idle.is_closed()
-        server.process.send_signal(signal.SIGINT)
-        assert busy.is_closed()
+        # The first may have ended the connection on its way to the server, and two that come so
+        # close to each other may be one.
+        busy.sock.settimeout(1)
+        for _ in range(10):
+            server.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(TimeoutError):
+                assert busy.is_closed()
+                break
+        else:
+            pytest.fail("the request goes on")
     assert server.wait() == 0
     assert "Traceback" not in "\n".join(server.log)
 

@@ -258,6 +258,27 @@ if hasattr(_original, "_ThreadHandle"):
             if not self._ended.ready():
                 self._ended.send()
 
+    class _OSThreadHandle:
+        """The handle of an OS thread that was started before patching."""
+
+        def __init__(self, handle: Any) -> None:
+            self.real = handle
+
+        @property
+        def ident(self) -> int:
+            return self.real.ident  # type: ignore[no-any-return]
+
+        def is_done(self) -> bool:
+            return self.real.is_done()  # type: ignore[no-any-return]
+
+        def join(self, timeout: float | None = None) -> None:
+            if not self.real.is_done():
+                with _os_threads.ThreadPool(1) as pool:
+                    pool.execute(self.real.join, -1 if timeout is None else timeout)
+
+        def _set_done(self) -> None:
+            self.real._set_done()
+
     #: The threads that the interpreter waits for before it ends.
     _joined_at_exit: set[_ThreadHandle] = set()
 

@@ -6,6 +6,7 @@ functions; until then, those of a copy that imports green modules.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading as _original
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ __fixed__ = [
 
 current_thread = currentThread = _threads.current_thread
 _DummyThread = _threads.DummyThread
+_OSHandle: Any = vars(_original).get("_ThreadHandle", ())
 _OSRLock: Any = type(_original.RLock())
 _CRLock = _PyRLock = _RLock = RLock
 _allocate_lock = allocate_lock
@@ -99,7 +101,8 @@ def _rest() -> ModuleType:
     if made is None:
         made = _patcher.inject("threading", None, ("_thread", _thread), ("time", _time))
         # At the end the interpreter asks the standard module only.
-        _register_atexit(vars(made)["_shutdown"])
+        with contextlib.suppress(RuntimeError):  # which means that this is the end
+            _register_atexit(vars(made)["_shutdown"])
         vars(made).update({name: globals()[name] for name in __patched__ if name in globals()})
         # Not the green thread that happens to be the first to ask.
         main = vars(made)["_main_thread"]
@@ -111,7 +114,14 @@ def _rest() -> ModuleType:
 
 
 def __switch_patched__(on: bool) -> None:
-    """Have the threads of the copy, if there is one, found among those of the standard module."""
+    """Do what the tables cannot: for threads that are running already."""
+    for thread in [*vars(_original)["_active"].values()]:
+        handle: Any = getattr(thread, "_handle", None)
+        if on and isinstance(handle, _OSHandle):
+            thread._handle = _thread._OSThreadHandle(handle)
+        elif not on and hasattr(handle, "real"):
+            thread._handle = handle.real
+    # The threads of the copy, if there is one, are found among those of the standard module.
     made = sys.modules.get("__patched_module_threading")
     if on and made is not None:
         _fork.share(made, _original)
