@@ -573,3 +573,31 @@ time.sleep(0.05)
 limit.cancel()
 """
     )
+
+
+def test_a_fork_waits_for_threads_that_are_ending(run_python):
+    """The end of an OS thread takes a lock of greenlet's that the child would never get."""
+    done = run_python(
+        """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+left = []
+# What is registered first is called last.
+os.register_at_fork(before=lambda: left.append(len(_os_threads._ending)))
+import eventlet
+from eventlet import _os_threads, tpool
+pool = tpool.ThreadPool(8, idle_seconds=0)
+ended = 0
+for _ in range(50):
+    for thread in [eventlet.spawn(pool.execute, int) for _ in range(8)]:
+        thread.wait()
+    ended += len(_os_threads._ending)
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+assert ended > 0, "no thread has ended"
+print(*set(left))
+"""
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")

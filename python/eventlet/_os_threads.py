@@ -16,9 +16,12 @@ import os
 from _queue import Empty
 from _queue import SimpleQueue as _SimpleQueue
 from _thread import RLock as _RLock
-from _thread import allocate_lock, get_ident, start_new_thread
+from _thread import allocate_lock, get_ident, get_native_id, start_new_thread
 from _weakref import ref
+from collections import deque
 from collections.abc import Callable
+from time import monotonic
+from time import sleep as _sleep
 from typing import Any
 
 from eventlet._core import has_hub
@@ -288,6 +291,7 @@ class ThreadPool:
             self._end()
             _workers.pop(ident, None)
             worker.ended.send()
+            _ending.append(get_native_id())
 
     def _next(self, crew: _Crew) -> _Job | None:
         """Return the next call, None when the thread is to end."""
@@ -384,7 +388,25 @@ def all_pools() -> list[ThreadPool]:
     return [pool for found in [*_pools] if (pool := found()) is not None]
 
 
+def _before_fork() -> None:
+    """Let threads that are ending come to their end.
+
+    The last that a thread does, without the GIL, is to tell greenlet of its end, under a lock that
+    the forked child needs and would never get.
+    """
+    limit = monotonic() + _MOST_ENDING
+    while _ending:
+        number = _ending.popleft()
+        if os.path.exists(f"/proc/self/task/{number}"):
+            if monotonic() > limit:
+                # It is another thread's number by now.
+                return
+            _ending.append(number)
+            _sleep(0.0001)
+
+
 def _after_fork_in_child() -> None:
+    _ending.clear()
     worker = current_worker()
     _workers.clear()
     if worker is not None:
@@ -392,6 +414,12 @@ def _after_fork_in_child() -> None:
     for pool in all_pools():
         pool._reset()
 
+
+#: What the system calls the threads that are ending or have ended since the last fork.
+_ending: deque[int] = deque(maxlen=1000)
+
+#: Seconds that a thread may take to end.
+_MOST_ENDING = 0.05
 
 #: The threads of all pools, by their identities.
 _workers: dict[int, Worker] = {}
@@ -402,4 +430,4 @@ _pools: list[ref[ThreadPool]] = []
 #: Seconds after which `killall` looks whether somebody still waits for a call.
 _LOOK_AGAIN = 0.05
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
