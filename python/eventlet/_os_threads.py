@@ -400,7 +400,7 @@ def _before_fork() -> None:
         if os.path.exists(f"/proc/self/task/{number}"):
             if monotonic() > limit:
                 # It is another thread's number by now.
-                return
+                continue
             _ending.append(number)
             _sleep(0.0001)
 
