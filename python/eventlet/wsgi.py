@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from eventlet import _core
 from eventlet.corolocal import local
 
-__all__ = ["DEFAULT_LOG_FORMAT", "ChunkReadError", "format_date_time", "server"]
+__all__ = ["DEFAULT_LOG_FORMAT", "ChunkReadError", "RequestLog", "format_date_time", "server"]
 
 #: Connections that a server holds at the same time, unless told otherwise.
 DEFAULT_MAX_SIMULTANEOUS_REQUESTS = 1024
@@ -70,6 +70,43 @@ def format_date_time(timestamp: float) -> str:
     from email.utils import formatdate
 
     return formatdate(timestamp, usegmt=True)
+
+
+class RequestLog:
+    """A log that gets what there is to say of each request, rather than a line of text.
+
+    A subclass given to `server` as its `log` has `record` called once a request; messages about the
+    server itself, and tracebacks, go to `write`.
+    """
+
+    def record(
+        self,
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> None:
+        """Take note of a request that has been answered.
+
+        Called in the green thread of the request, so it must not wait for long. What it raises is
+        reported, and the server goes on.
+
+        :param environ: the request's environ; None for what was not a request.
+        :param client_ip: the address of the client, after what proxies say of it.
+        :param client_port: its port.
+        :param request_line: the first line of the request, as it came.
+        :param status_code: of the response.
+        :param body_length: bytes sent, the head included.
+        :param wall_seconds: from the head of the request to the end of the response.
+        """
+        raise NotImplementedError
+
+    def write(self, text: str) -> None:
+        """Take a message about the server or the application, which ends with a newline."""
+        sys.stderr.write(text)
 
 
 class _Logger:
@@ -118,7 +155,7 @@ def server(
 
     :param sock: a listening socket, as from `eventlet.listen`; wrapped for TLS, it serves HTTPS.
     :param site: the application.
-    :param log: a logger, or a file to write to; stderr by default.
+    :param log: a logger, a file to write to, or a `RequestLog`; stderr by default.
     :param environ: what to add to the environ of each request.
     :param max_size: how many connections there may be at a time; further ones wait in the backlog.
     :param max_http_version: ``"HTTP/1.0"`` turns off persistent connections and chunked responses.
@@ -161,6 +198,7 @@ def server(
         log_output=log_output,
         log_format=None if log_format == DEFAULT_LOG_FORMAT else log_format,
         log_x_forwarded_for=log_x_forwarded_for,
+        log_record=log.record if isinstance(log, RequestLog) else None,
         max_size=DEFAULT_MAX_SIMULTANEOUS_REQUESTS if max_size is None else max_size,
         keepalive=bool(keepalive),
         keepalive_timeout=timeout,
