@@ -1335,7 +1335,7 @@ def main(sock, options):
         if line == "kill":
             eventlet.spawn(thread.kill)
         elif line == "stop":
-            servers[0].stop()
+            eventlet.spawn(servers[0].stop)
         elif line == "fail":
             eventlet.spawn(thread.kill, RuntimeError("failed"))
         else:
