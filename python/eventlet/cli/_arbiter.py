@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from eventlet.cli._address import Listener, again
 from eventlet.cli._shared import ROWS, Figures, Row
@@ -90,6 +91,8 @@ class _Child:
     deadline: float | None = None
     # What it said of its end: an exit status.
     failed: int | None = None
+    # Whether it had not started when it was to leave, or was stuck: it may end as it likes.
+    unready: bool = False
     stuck: bool = False
     heard: bytes = b""
 
@@ -283,6 +286,7 @@ class Arbiter:
         if child.state is _State.BOOTING:
             # It does not listen to us before it serves.
             child.kill(signal.SIGTERM)
+            child.unready = True
         child.order(order)
         child.state = _State.LEAVING
         deadline = time.monotonic() + seconds
@@ -480,7 +484,7 @@ class Arbiter:
     def _on_death(self, child: _Child, status: int) -> None:
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         if child.state is _State.LEAVING:
-            if status and child.deadline is not None and not child.stuck and not self._watch:
+            if status and not (child.unready or child.stuck or self._watch is not None):
                 self._complain(f"worker {child.pid} ended {how} on its way out")
             return
         if child.state is _State.READY:
@@ -561,11 +565,17 @@ class Arbiter:
     def _say(self, text: str) -> None:
         if not self._args.quiet:
             with contextlib.suppress(OSError):
-                print(text, flush=True)
+                _write_line(sys.stdout, text)
 
     def _complain(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            print(f"eventlet: {text}", file=sys.stderr, flush=True)
+            _write_line(sys.stderr, f"eventlet: {text}")
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    """Write a line in one piece: workers write to the same place."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def _noted(_number: int, _frame: object) -> None:
