@@ -21,7 +21,7 @@ GRANIAN = (
 # Its keep-alive is that of its router, a process of its own.
 UWSGI = (
     *("{uwsgi}", "--master", "--die-on-term", "--processes", "1", "--disable-logging"),
-    *("--http-keepalive", "600", "--http-auto-chunked", "--buffer-size", "32768"),
+    *("--http-keepalive=600", "--http-auto-chunked", "--buffer-size", "32768"),
 )
 
 
