@@ -26,7 +26,7 @@ from eventlet.wsgi._defaults import (
     MAX_TOTAL_HEADER_SIZE,
     MINIMUM_CHUNK_SIZE,
 )
-from eventlet.wsgi._log import LoggerFileWrapper, LoggerNull, get_logger
+from eventlet.wsgi._log import LoggerFileWrapper, LoggerNull, RequestLog, get_logger
 from eventlet.wsgi._server import Server, WSGIApplication, server
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "ChunkReadError",
     "LoggerFileWrapper",
     "LoggerNull",
+    "RequestLog",
     "Server",
     "WSGIApplication",
     "format_date_time",
