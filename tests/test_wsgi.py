@@ -212,7 +212,7 @@ def test_environ(site):
 
 def test_environ_of_a_bare_request(site):
     env = environ_of(site.get("/environ", version="HTTP/1.0"))
-    assert "QUERY_STRING" not in env
+    assert env["QUERY_STRING"] == ""
     assert "CONTENT_LENGTH" not in env
     assert env["CONTENT_TYPE"] == "text/plain"
     assert env["headers_raw"] == []

@@ -329,6 +329,10 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
+        log_record: Callable[
+            [dict[str, Any] | None, str, str, str, int, int, float], object
+        ]
+        | None,
         max_size: int,
         keepalive: bool,
         keepalive_timeout: float | None,
@@ -343,6 +347,7 @@ class WsgiServer:
         rules: tuple[bool, bool, bool],
     ) -> Self: ...
     def drain(self) -> None: ...
+    def retire(self) -> None: ...
     def serve(self, fileno: int) -> None: ...
     def serve_connection(
         self, sock: Any, remote: tuple[str, str], local: tuple[str, str]

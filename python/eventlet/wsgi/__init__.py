@@ -27,7 +27,7 @@ from eventlet.wsgi._defaults import (
     MAX_TOTAL_HEADER_SIZE,
     MINIMUM_CHUNK_SIZE,
 )
-from eventlet.wsgi._log import LoggerFileWrapper, LoggerNull, get_logger
+from eventlet.wsgi._log import LoggerFileWrapper, LoggerNull, RequestLog, get_logger
 from eventlet.wsgi._server import Server, WSGIApplication, server
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "ChunkReadError",
     "LoggerFileWrapper",
     "LoggerNull",
+    "RequestLog",
     "Server",
     "TruncatedBodyError",
     "WSGIApplication",

@@ -48,6 +48,43 @@ class LoggerFileWrapper(LoggerNull):
         self.log.write((msg % args if args else msg) + "\n")
 
 
+class RequestLog:
+    """A log that gets what there is to say of each request, rather than a line of text.
+
+    A subclass given to `server` as its `log` has `record` called once a request; messages about the
+    server itself, and tracebacks, go to `write`.
+    """
+
+    def record(
+        self,
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> None:
+        """Take note of a request that has been answered.
+
+        Called in the green thread of the request, so it must not wait for long. What it raises is
+        reported, and the server goes on.
+
+        :param environ: the request's environ; None for what was not a request.
+        :param client_ip: the address of the client, after what proxies say of it.
+        :param client_port: its port.
+        :param request_line: the first line of the request, as it came.
+        :param status_code: of the response.
+        :param body_length: bytes sent, the head included.
+        :param wall_seconds: from the head of the request to the end of the response.
+        """
+        raise NotImplementedError
+
+    def write(self, text: str) -> None:
+        """Take a message about the server or the application, which ends with a newline."""
+        sys.stderr.write(text)
+
+
 def get_logger(log: Any, debug: bool) -> Any:
     """Return `log` if it is a logger (it has `info` and `debug`), else one that writes to it.
 

@@ -27,7 +27,7 @@ from eventlet.wsgi._listener import (
     host_port,
     is_plain,
 )
-from eventlet.wsgi._log import LoggerNull, get_logger, line_writer
+from eventlet.wsgi._log import LoggerNull, RequestLog, get_logger, line_writer
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -137,6 +137,7 @@ class Server:
             log_output=log_output,
             log_format=None if log_format == DEFAULT_LOG_FORMAT else log_format,
             log_x_forwarded_for=log_x_forwarded_for,
+            log_record=log.record if isinstance(log, RequestLog) and log_output else None,
             max_size=self._max_size,
             keepalive=bool(keepalive),
             keepalive_timeout=float(keepalive) if timed else None,
@@ -178,6 +179,15 @@ class Server:
         self._claim()
         self._runner = greenthread.getcurrent()
         self._run()
+
+    def retire(self) -> None:
+        """Stop accepting, and end each connection with its next response; `stop` is to follow.
+
+        For a server whose place another process takes: clients that keep their connections get to
+        know that they end, instead of losing a request that is on its way. A server that accepts
+        in Python (TLS, or a pool of the user's) goes on accepting until `stop`.
+        """
+        self._native.retire()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop accepting, let the running requests finish, and close the listening socket.
@@ -318,7 +328,7 @@ def server(
 
     :param sock: a listening socket, as from `eventlet.listen`; wrapped for TLS, it serves HTTPS.
     :param site: the application.
-    :param log: a logger, or a file to write to; stderr by default.
+    :param log: a logger, a file to write to, or a `RequestLog`; stderr by default.
     :param environ: what to add to the environ of each request.
     :param max_size: how many connections there may be at a time; further ones wait in the backlog.
     :param max_http_version: ``"HTTP/1.0"`` turns off persistent connections and chunked responses.

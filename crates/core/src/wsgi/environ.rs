@@ -180,6 +180,10 @@ impl EnvironBuilder {
                 environ.set_item(intern!(py, "CONTENT_LENGTH"), value)?;
                 continue;
             }
+            if field.kind == FieldKind::TransferEncoding {
+                // Without a length, frameworks take only such a body for one that has an end.
+                environ.set_item(intern!(py, "wsgi.input_terminated"), true)?;
+            }
             let Some(key) = key else { continue };
             if key.as_any().is(intern!(py, "CONTENT_TYPE").as_any()) {
                 environ.set_item(key, value)?;

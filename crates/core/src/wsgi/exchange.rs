@@ -139,7 +139,7 @@ impl Exchange {
         let set_idle = Connection::idle_setter(connection)?;
         environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
         let mut request = head.request_info();
-        request.keep_alive &= server.config.keepalive && !server.is_stopping();
+        request.keep_alive &= server.config.keepalive && !server.is_retiring();
         if server.config.http10 {
             request.version = Version::Http10;
             request.keep_alive = false;
@@ -583,11 +583,13 @@ impl Exchange {
         let server = connection.server.get();
         let addresses = connection.addresses(py)?;
         let peer = addresses.remote_addr.bind(py).to_str()?;
-        let client_ip = server.log.client_ip(self.environ.bind(py), peer);
+        let environ = self.environ.bind(py);
+        let client_ip = server.log.client_ip(environ, peer);
         let (code, sent) = self.state.with(py, |s| (s.code, s.sent));
         server.log.request(
             py,
             &Entry {
+                environ: Some(environ),
                 client_ip: &client_ip,
                 client_port: addresses.remote_port.bind(py).to_str()?,
                 request_line: &self.request_line,

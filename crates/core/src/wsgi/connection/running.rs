@@ -121,6 +121,7 @@ impl Connection {
             server.log.request(
                 py,
                 &Entry {
+                    environ: None,
                     client_ip: addresses.remote_addr.bind(py).to_str()?,
                     client_port: addresses.remote_port.bind(py).to_str()?,
                     request_line: b"-",
