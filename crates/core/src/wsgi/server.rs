@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eventlet_http1::{HeadParser, Limits};
+use eventlet_http1::{HeadParser, Limits, Rules};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -98,7 +98,7 @@ impl WsgiServer {
         app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for,
         log_record, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
-        url_length_limit, header_line_limit, header_limit,
+        url_length_limit, header_line_limit, header_limit, rules,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -121,8 +121,15 @@ impl WsgiServer {
         url_length_limit: usize,
         header_line_limit: usize,
         header_limit: usize,
+        rules: (bool, bool, bool),
     ) -> PyResult<Self> {
+        let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
         let limits = Limits {
+            rules: Rules {
+                require_host,
+                refuse_both_lengths,
+                refuse_http10_chunked,
+            },
             request_line: url_length_limit,
             header_line: header_line_limit,
             head: url_length_limit.saturating_add(header_limit),
