@@ -92,7 +92,7 @@ def test_a_reload_loses_nothing(serve: Callable[..., Program], tmp_path: Path) -
                 cached.unlink()
             program.send(signal.SIGHUP)
             load.wait_for_body(version.encode())
-        program.wait_for("reloaded\n(.*\n)*eventlet: reloaded")
+        program.wait_for(r"(eventlet: reloading\n(.*\n)*){2}eventlet: reloaded")
         wait_for_end(before)
         load.wait_for_more(20)
     assert not load.result.lost
