@@ -206,10 +206,15 @@ impl WebSocketBase {
         });
     }
 
-    /// Whether the peer has closed, with a closing frame or without, or broken a rule.
+    /// Whether a closing frame has been sent, and the peer's has not come.
     #[getter]
-    fn _peer_is_done(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |s| s.ended.is_some())
+    fn _awaits_close(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.codec.phase() == Phase::CloseSent)
+    }
+
+    /// Notes that the connection has ended without a word.
+    fn _disconnected(&self, py: Python<'_>) {
+        self.disconnected(py);
     }
 
     /// Whether anything has been received since this was last asked.
