@@ -21,6 +21,7 @@ mod base;
 pub(crate) mod buffer;
 mod connect;
 mod early;
+pub(crate) mod emptied;
 pub(crate) mod fd;
 pub(crate) mod limit;
 mod recv;

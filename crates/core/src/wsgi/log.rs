@@ -17,10 +17,14 @@ pub struct AccessLog {
     /// A template for the `%` operator, or `None` for the default, which is made here.
     format: Option<Py<PyString>>,
     forwarded: bool,
+    /// Called with what a line would say, instead of `info` with a line.
+    record: Option<Py<PyAny>>,
 }
 
 /// What one line says.
 pub struct Entry<'a> {
+    /// The request's environ, if it got as far as to have one.
+    pub environ: Option<&'a Bound<'a, PyDict>>,
     pub client_ip: &'a str,
     pub client_port: &'a str,
     pub request_line: &'a [u8],
@@ -36,12 +40,14 @@ impl AccessLog {
         enabled: bool,
         format: Option<Py<PyString>>,
         forwarded: bool,
+        record: Option<Py<PyAny>>,
     ) -> Self {
         Self {
             info,
             enabled,
             format,
             forwarded,
+            record,
         }
     }
 
@@ -75,6 +81,7 @@ impl AccessLog {
             return Ok(());
         }
         let result = match &self.format {
+            _ if self.record.is_some() => self.recorded(py, entry),
             None => {
                 let line = date::with_log(py, |date| {
                     // What a client sent goes into a line of its own only: control characters cannot be
@@ -104,6 +111,23 @@ impl AccessLog {
             }
             other => other,
         }
+    }
+
+    fn recorded(&self, py: Python<'_>, entry: &Entry<'_>) -> PyResult<()> {
+        let Some(record) = &self.record else {
+            return Ok(());
+        };
+        let request_line = super::environ::latin1(py, entry.request_line)?;
+        let arguments = (
+            entry.environ,
+            entry.client_ip,
+            entry.client_port,
+            request_line,
+            entry.status_code,
+            entry.body_length,
+            entry.wall_seconds,
+        );
+        record.call1(py, arguments).map(drop)
     }
 
     fn formatted(&self, py: Python<'_>, format: &Py<PyString>, entry: &Entry<'_>) -> PyResult<()> {
@@ -147,6 +171,7 @@ impl AccessLog {
 
     /// Shows the references to the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.info)
+        visit.call(&self.info)?;
+        visit.call(&self.record)
     }
 }

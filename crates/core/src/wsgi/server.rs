@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eventlet_http1::{HeadParser, Limits};
+use eventlet_http1::{HeadParser, Limits, Rules};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -66,6 +66,8 @@ pub struct WsgiServer {
     state: GilCell<State>,
     pub(super) requests: AtomicU64,
     accepted: AtomicU64,
+    /// Whether no connection is accepted any more, nor kept after a response.
+    retiring: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -93,9 +95,10 @@ struct State {
 impl WsgiServer {
     #[new]
     #[pyo3(signature = (
-        app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for, max_size,
+        app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for,
+        log_record, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
-        url_length_limit, header_line_limit, header_limit,
+        url_length_limit, header_line_limit, header_limit, rules,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -106,6 +109,7 @@ impl WsgiServer {
         log_output: bool,
         log_format: Option<Py<PyString>>,
         log_x_forwarded_for: bool,
+        log_record: Option<Py<PyAny>>,
         max_size: usize,
         keepalive: bool,
         keepalive_timeout: Option<f64>,
@@ -117,8 +121,15 @@ impl WsgiServer {
         url_length_limit: usize,
         header_line_limit: usize,
         header_limit: usize,
+        rules: (bool, bool, bool),
     ) -> PyResult<Self> {
+        let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
         let limits = Limits {
+            rules: Rules {
+                require_host,
+                refuse_both_lengths,
+                refuse_http10_chunked,
+            },
             request_line: url_length_limit,
             header_line: header_line_limit,
             head: url_length_limit.saturating_add(header_limit),
@@ -137,12 +148,19 @@ impl WsgiServer {
                 limits,
             },
             environ: EnvironBuilder::new(environ)?,
-            log: AccessLog::new(log_info, log_output, log_format, log_x_forwarded_for),
+            log: AccessLog::new(
+                log_info,
+                log_output,
+                log_format,
+                log_x_forwarded_for,
+                log_record,
+            ),
             address,
             limit: max_size.max(1),
             state: GilCell::new(State::default()),
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            retiring: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }
@@ -181,6 +199,15 @@ impl WsgiServer {
             worker.dismiss(py)?;
         }
         result.and(drained)
+    }
+
+    /// Has no more connections accepted, and each one that is open closed after its next response.
+    ///
+    /// For a server whose place another process takes: clients that keep their connections get to know that
+    /// they end, instead of losing a request that is on its way. `serve()` goes on until `stop()`.
+    fn retire(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().retiring.store(true, Ordering::Relaxed);
+        slf.get().close_listener(slf.py())
     }
 
     /// Makes `serve()` come to its end. May be called from the hub and from any green thread.
@@ -250,6 +277,11 @@ impl WsgiServer {
     /// Whether the server is coming to its end.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether connections end with their next response.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.retiring.load(Ordering::Relaxed) || self.is_stopping()
     }
 
     /// Takes a green thread that waits for a request.

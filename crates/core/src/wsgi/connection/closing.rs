@@ -1,0 +1,157 @@
+//! The end of a connection: lingering, closing, and what says that the client has gone.
+
+use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyTimeoutError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::{Connection, Phase};
+use crate::hub::io::{self, Direction};
+use crate::wsgi::server::WsgiServer;
+use crate::wsgi::transport::{self, Transport};
+use crate::{clock, errors, hub};
+
+/// How long a lingering connection is kept, in nanoseconds.
+const LINGER_TIME: u64 = 2_000_000_000;
+
+/// How much a lingering connection may still send, in bytes.
+const LINGER_BYTES: usize = 1 << 20;
+
+impl Connection {
+    /// After the connection began to linger in its green thread: hands it to the hub.
+    pub(super) fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let hub = hub::current(py)?;
+        let this = slf.get();
+        let Transport::Descriptor(fd) = this.transport(py) else {
+            return Ok(());
+        };
+        while this.state.with(py, |s| s.phase == Phase::Lingering) {
+            if Self::await_data(slf, &hub, fd)? {
+                return Ok(());
+            }
+            let mut scratch = transport::take_scratch();
+            let result = this.receive(py, fd, &mut scratch);
+            transport::return_scratch(scratch);
+            let is_over = match result {
+                Ok(None) => false,
+                Ok(Some(0)) | Err(_) => true,
+                Ok(Some(count)) => this.has_lingered(py, count),
+            };
+            if is_over {
+                Self::close(slf);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what came while it lingers; true if that is enough.
+    pub(super) fn has_lingered(&self, py: Python<'_>, count: usize) -> bool {
+        self.state.with(py, |s| {
+            s.lingered += count;
+            s.lingered > LINGER_BYTES
+        })
+    }
+
+    /// Stops sending and waits a little for the client to stop as well.
+    pub(super) fn linger(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let this = slf.get();
+        let transport = this.transport(py);
+        let (Transport::Descriptor(fd), true) = (transport, this.managed) else {
+            Self::close(slf);
+            return;
+        };
+        // SAFETY: shutting down a descriptor of ours; an error means that the peer has gone.
+        unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+        this.state.with(py, |s| {
+            s.phase = Phase::Lingering;
+            s.buffer = Vec::new();
+            s.deadline = clock::now() + LINGER_TIME;
+        });
+    }
+
+    /// Ends the connection, whatever it is doing. Does nothing the second time.
+    pub(in crate::wsgi) fn close(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(hub) = hub::existing(py) {
+            this.disarm(py, &hub);
+        }
+        let (transport, key, handler, objects) = this.state.with(py, |s| {
+            s.phase = Phase::Closed;
+            s.buffer = Vec::new();
+            s.parser = None;
+            (
+                // Its green thread may go on; whatever it writes must not reach the next owner of the
+                // number.
+                std::mem::replace(&mut s.transport, Transport::Closed),
+                s.key.take(),
+                s.handler.take(),
+                (s.exchange.take(), s.set_idle.take()),
+            )
+        });
+        match transport {
+            Transport::Closed => return,
+            Transport::Descriptor(fd) => {
+                if let Some(hub) = hub::existing(py) {
+                    let waiter = hub
+                        .get()
+                        .io
+                        .with(py, |io| io.unwait_handler(fd, Direction::Read));
+                    drop(waiter);
+                    io::next_generation(py, fd);
+                    hub.get().release(py, fd);
+                }
+                // SAFETY: the descriptor is this connection's, and nobody uses it after this.
+                unsafe { libc::close(fd) };
+            }
+            Transport::Object(object) => close_object(object.bind(py)),
+        }
+        drop((handler, objects));
+        if let Some(key) = key {
+            WsgiServer::leave(this.server.bind(py), key);
+        }
+    }
+
+    /// An error of the server's own, outside any request: reports it and closes the connection.
+    pub(super) fn failed(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        Self::close(slf);
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        if !is_disconnect(py, &error) {
+            errors::unraisable(py, error, Some(slf.as_any()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error says no more than that the client has gone, or takes too long.
+pub(in crate::wsgi) fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
+    if error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyTimeoutError>(py) {
+        return true;
+    }
+    error.is_instance_of::<PyOSError>(py)
+        && error
+            .value(py)
+            .getattr(intern!(py, "errno"))
+            .and_then(|errno| errno.extract::<i32>())
+            .is_ok_and(|errno| {
+                matches!(
+                    errno,
+                    libc::EPIPE | libc::ECONNRESET | libc::ESHUTDOWN | libc::EBADF | libc::ENOTCONN
+                )
+            })
+}
+
+/// Shuts down and closes a socket-like object; what fails has been closed by the peer.
+fn close_object(object: &Bound<'_, PyAny>) {
+    let py = object.py();
+    let _gone = object.call_method1(intern!(py, "shutdown"), (libc::SHUT_RDWR,));
+    if let Err(error) = object.call_method0(intern!(py, "close"))
+        && !is_disconnect(py, &error)
+    {
+        errors::unraisable(py, error, Some(object));
+    }
+}

@@ -1,0 +1,292 @@
+//! A connection: reading requests, running them one after the other, ending.
+//!
+//! | phase | what there is | who acts |
+//! |---|---|---|
+//! | `Idle` | nothing of a request | the hub, when data comes |
+//! | `Head` | the beginning of a head | the hub |
+//! | `Busy` | a request is running | its green thread |
+//! | `Lingering` | the last response is out; what still comes is thrown away | the hub |
+//! | `Closed` | nothing | nobody |
+//!
+//! Lingering is for a connection that is closed although the client may still be sending: closing at once
+//! would make the kernel answer with a reset, which can destroy the response on its way (RFC 9112 section
+//! 9.6).
+
+mod addresses;
+mod body;
+mod closing;
+mod deadline;
+mod reading;
+mod running;
+mod takeover;
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use eventlet_http1::{BodyDecoder, BodyLength, HeadParser, RequestError};
+use eventlet_reactor::TimerKey;
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+pub(super) use self::closing::is_disconnect;
+use super::environ::Addresses;
+use super::exchange::Exchange;
+use super::server::WsgiServer;
+use super::transport::{PIECES, Transport};
+use crate::cell::GilCell;
+use crate::hub::Hub;
+use crate::hub::io::Ready;
+
+/// A connection of a [`WsgiServer`]; calling it runs its requests, which is what its green thread does.
+#[pyclass(frozen, weakref, module = "eventlet._core")]
+pub struct Connection {
+    pub(super) server: Py<WsgiServer>,
+    /// Whether it waits for requests in the hub rather than in a green thread of its own.
+    managed: bool,
+    state: GilCell<State>,
+}
+
+struct State {
+    phase: Phase,
+    transport: Transport,
+    /// Bytes that have been read and not used.
+    buffer: Vec<u8>,
+    /// Whether the last read left nothing behind. The kernel reports only what comes after that.
+    drained: bool,
+    parser: Option<Box<HeadParser>>,
+    body: BodyDecoder,
+    body_length: BodyLength,
+    /// The request that is to run next.
+    exchange: Option<Py<Exchange>>,
+    addresses: Option<Arc<Addresses>>,
+    /// The bound method `set_idle`, made on the first request.
+    set_idle: Option<Py<PyAny>>,
+    key: Option<usize>,
+    handler: Option<Arc<dyn Ready>>,
+    timer: Option<TimerKey>,
+    /// When the timer goes off, which is never after the deadline; `u64::MAX` without a timer.
+    armed: u64,
+    deadline: u64,
+    lingered: usize,
+    /// What the bytes were if not a request.
+    refusal: Option<RequestError>,
+    /// What the client did wrong while its request was running.
+    fault: Option<Fault>,
+    /// Whether the server may close the connection although a request is running.
+    interruptible: bool,
+    /// Whether the application has taken the connection over.
+    hijacked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Busy,
+    Lingering,
+    Closed,
+}
+
+/// What a client may do wrong while its request is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It has gone.
+    Gone,
+    /// It took longer than `socket_timeout` allows.
+    Slow,
+    /// Its body cannot be decoded.
+    Malformed,
+}
+
+/// What the bytes so far call for.
+enum Next {
+    /// More bytes.
+    Wait,
+    /// A request, or the refusal of one, is ready to run in a green thread.
+    Run,
+    /// Nothing: the connection was closed meanwhile.
+    Over,
+}
+
+#[pymethods]
+impl Connection {
+    /// Tells the server that the connection may be closed at any time although a request is running: it
+    /// waits for something that may never come. (`environ['eventlet.set_idle']`.)
+    pub(super) fn set_idle(&self, py: Python<'_>) {
+        self.state.with(py, |s| s.interruptible = true);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)?;
+        self.state
+            .peek(|s| {
+                if let Transport::Object(object) = &s.transport {
+                    visit.call(object)?;
+                }
+                visit.call(&s.set_idle)?;
+                visit.call(&s.exchange)
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let taken = self
+            .state
+            .with(py, |s| (s.exchange.take(), s.set_idle.take()));
+        drop(taken);
+    }
+}
+
+impl Connection {
+    fn new(
+        server: &Bound<'_, WsgiServer>,
+        transport: Transport,
+        managed: bool,
+        addresses: Option<Arc<Addresses>>,
+    ) -> PyResult<Py<Self>> {
+        let py = server.py();
+        let connection = Py::new(
+            py,
+            Self {
+                server: server.clone().unbind(),
+                managed,
+                state: GilCell::new(State {
+                    phase: Phase::Idle,
+                    transport,
+                    buffer: Vec::new(),
+                    drained: true,
+                    parser: None,
+                    body: BodyDecoder::new(BodyLength::None),
+                    body_length: BodyLength::None,
+                    exchange: None,
+                    addresses,
+                    set_idle: None,
+                    key: None,
+                    handler: None,
+                    timer: None,
+                    armed: u64::MAX,
+                    deadline: u64::MAX,
+                    lingered: 0,
+                    refusal: None,
+                    fault: None,
+                    interruptible: false,
+                    hijacked: false,
+                }),
+            },
+        )?;
+        let key = server.get().enter(py, &connection);
+        let handler: Option<Arc<dyn Ready>> =
+            managed.then(|| Arc::new(Handler(connection.clone_ref(py))) as Arc<dyn Ready>);
+        connection.get().state.with(py, |s| {
+            s.key = Some(key);
+            s.handler = handler;
+        });
+        Ok(connection)
+    }
+
+    /// A connection that the hub has accepted.
+    pub(super) fn over_descriptor(server: &Bound<'_, WsgiServer>, fd: RawFd) -> PyResult<Py<Self>> {
+        Self::new(server, Transport::Descriptor(fd), true, None)
+    }
+
+    /// A connection that somebody else has accepted.
+    pub(super) fn over_object(
+        server: &Bound<'_, WsgiServer>,
+        sock: Py<PyAny>,
+        remote: (Py<PyString>, Py<PyString>),
+        local: (Py<PyString>, Py<PyString>),
+    ) -> PyResult<Py<Self>> {
+        let addresses = Addresses {
+            remote_addr: remote.0,
+            remote_port: remote.1,
+            server_name: local.0,
+            server_port: local.1,
+        };
+        Self::new(
+            server,
+            Transport::Object(sock),
+            false,
+            Some(Arc::new(addresses)),
+        )
+    }
+
+    /// Whether a request is running that is to finish.
+    pub(super) fn is_busy(&self, py: Python<'_>) -> bool {
+        self.state
+            .with(py, |s| s.phase == Phase::Busy && !s.interruptible)
+    }
+
+    /// Whether it has been closed.
+    pub(super) fn is_closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.phase == Phase::Closed)
+    }
+
+    /// Whether the application has taken the connection over with `get_socket()`.
+    pub(super) fn is_hijacked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.hijacked)
+    }
+
+    /// What the client did wrong during the running request.
+    pub(super) fn fault(&self, py: Python<'_>) -> Option<Fault> {
+        self.state.with(py, |s| s.fault)
+    }
+
+    fn blame(&self, py: Python<'_>, error: &PyErr) {
+        let fault = if error.is_instance_of::<PyTimeoutError>(py) {
+            Fault::Slow
+        } else if is_disconnect(py, error) {
+            Fault::Gone
+        } else {
+            return;
+        };
+        self.state.with(py, |s| s.fault = Some(fault));
+    }
+
+    /// Sends all pieces in order, in the running request's green thread.
+    pub(super) fn write(&self, py: Python<'_>, pieces: [&[u8]; PIECES]) -> PyResult<()> {
+        let timeout = self.server.get().config.socket_timeout;
+        self.transport(py)
+            .write(py, timeout, pieces)
+            .inspect_err(|error| self.blame(py, error))
+    }
+
+    /// A handle on what it reads from and writes to.
+    pub(super) fn transport(&self, py: Python<'_>) -> Transport {
+        self.state.with(py, |s| s.transport.clone_ref(py))
+    }
+
+    /// `set_idle` as an object for the environ.
+    pub(super) fn idle_setter(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(known) = this
+            .state
+            .with(py, |s| s.set_idle.as_ref().map(|o| o.clone_ref(py)))
+        {
+            return Ok(known);
+        }
+        let bound = slf.getattr(intern!(py, "set_idle"))?.unbind();
+        let old = this
+            .state
+            .with(py, |s| s.set_idle.replace(bound.clone_ref(py)));
+        drop(old);
+        Ok(bound)
+    }
+}
+
+/// The hub's way to a connection.
+struct Handler(Py<Connection>);
+
+impl Ready for Handler {
+    fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        Connection::on_readable(self.0.bind(hub.py()), hub)
+    }
+
+    fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        Connection::on_timer(self.0.bind(hub.py()), hub);
+        Ok(())
+    }
+}

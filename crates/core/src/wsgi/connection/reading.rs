@@ -1,0 +1,244 @@
+//! Reading and parsing, in the hub or in the green thread of the connection.
+
+use std::os::fd::RawFd;
+
+use eventlet_http1::BodyDecoder;
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::prelude::*;
+
+use super::{Connection, Next, Phase};
+use crate::hub::io::{self, Direction};
+use crate::hub::{self, Hub};
+use crate::wsgi::exchange::Exchange;
+use crate::wsgi::transport::{self, Transport};
+use crate::wsgi::worker::Worker;
+
+impl Connection {
+    /// Data has come, or may have. In the hub.
+    ///
+    /// # Errors
+    ///
+    /// Not its own: those of whichever green thread comes back to the hub with one.
+    pub(in crate::wsgi) fn on_readable(
+        slf: &Bound<'_, Self>,
+        hub: &Bound<'_, Hub>,
+    ) -> PyResult<()> {
+        match Self::look_for_request(slf, hub) {
+            Ok(true) => Worker::start(slf, hub),
+            Ok(false) => Ok(()),
+            Err(error) => Self::failed(slf, error),
+        }
+    }
+
+    /// Reads what there is; true if a request has come.
+    fn look_for_request(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        loop {
+            let (phase, transport) = this
+                .state
+                .with(py, |s| (s.phase, s.transport.clone_ref(py)));
+            let Transport::Descriptor(fd) = transport else {
+                return Ok(false);
+            };
+            if phase == Phase::Closed || phase == Phase::Busy {
+                return Ok(false);
+            }
+            let mut scratch = transport::take_scratch();
+            let next = match this.receive(py, fd, &mut scratch) {
+                Ok(None) => Ok(Next::Wait),
+                Ok(Some(0)) | Err(_) => {
+                    transport::return_scratch(scratch);
+                    Self::close(slf);
+                    return Ok(false);
+                }
+                Ok(Some(count)) if phase == Phase::Lingering => {
+                    if this.has_lingered(py, count) {
+                        transport::return_scratch(scratch);
+                        Self::close(slf);
+                        return Ok(false);
+                    }
+                    Ok(Next::Wait)
+                }
+                Ok(Some(count)) => Self::digest(slf, &scratch[..count]),
+            };
+            // Before anything else runs, so that nobody has to make another buffer.
+            transport::return_scratch(scratch);
+            match next? {
+                Next::Run => return Ok(true),
+                Next::Wait => {
+                    if Self::await_data(slf, hub, fd)? {
+                        return Ok(false);
+                    }
+                }
+                Next::Over => return Ok(false),
+            }
+        }
+    }
+
+    /// Reads once without waiting. `None` means there is nothing yet.
+    pub(super) fn receive(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        buffer: &mut [u8],
+    ) -> std::io::Result<Option<usize>> {
+        let result = transport::receive(fd, buffer);
+        let full = matches!(result, Ok(Some(count)) if count == buffer.len());
+        self.state.with(py, |s| s.drained = !full);
+        result
+    }
+
+    /// Waits in the hub for data; false if there is some already.
+    pub(super) fn await_data(
+        slf: &Bound<'_, Self>,
+        hub: &Bound<'_, Hub>,
+        fd: RawFd,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let (drained, handler) = this.state.with(py, |s| (s.drained, s.handler.clone()));
+        if !drained {
+            return Ok(false);
+        }
+        let Some(handler) = handler else {
+            return Ok(true);
+        };
+        this.set_deadline(py, hub);
+        let generation = io::generation(py, fd);
+        hub.get()
+            .io
+            .with(py, |io| {
+                io.wait_handler(fd, Direction::Read, handler, generation)
+            })
+            .map_err(|(refused, _)| hub::wait::refusal(py, fd, Direction::Read, refused))
+    }
+
+    /// Takes in `input` after what is in the buffer, and looks for a request at the start of it all.
+    pub(super) fn digest(slf: &Bound<'_, Self>, input: &[u8]) -> PyResult<Next> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.server.get();
+        let (mut buffer, parser) = this
+            .state
+            .with(py, |s| (std::mem::take(&mut s.buffer), s.parser.take()));
+        let mut parser = parser.unwrap_or_else(|| server.take_parser(py));
+        let bytes = if buffer.is_empty() {
+            input
+        } else {
+            buffer.extend_from_slice(input);
+            &buffer
+        };
+        match parser.parse(bytes, &server.config.limits) {
+            Ok(None) => {
+                if buffer.is_empty() {
+                    buffer.extend_from_slice(input);
+                }
+                Ok(this.state.with(py, |s| {
+                    if s.phase == Phase::Closed {
+                        return Next::Over;
+                    }
+                    // Empty lines between requests are not the beginning of one.
+                    s.phase = if parser.is_idle() {
+                        Phase::Idle
+                    } else {
+                        Phase::Head
+                    };
+                    s.buffer = buffer;
+                    s.parser = Some(parser);
+                    Next::Wait
+                }))
+            }
+            Ok(Some(length)) => {
+                let head = parser.head();
+                let exchange = Exchange::new(slf, head, bytes, length);
+                let body = head.body();
+                let rest = if buffer.is_empty() {
+                    input[length..].to_vec()
+                } else {
+                    buffer.drain(..length);
+                    buffer
+                };
+                server.return_parser(py, parser);
+                let exchange = exchange?;
+                // Making all these objects may have run other code, which may have closed this.
+                let (next, old) = this.state.with(py, |s| {
+                    if s.phase == Phase::Closed {
+                        return (Next::Over, Some(exchange));
+                    }
+                    s.phase = Phase::Busy;
+                    s.interruptible = false;
+                    s.fault = None;
+                    s.buffer = rest;
+                    s.body = BodyDecoder::new(body);
+                    s.body_length = body;
+                    (Next::Run, s.exchange.replace(exchange))
+                });
+                drop(old);
+                Ok(next)
+            }
+            Err(error) => {
+                server.return_parser(py, parser);
+                // The answer is logged, and loggers may wait; so it is given in a green thread.
+                this.state.with(py, |s| {
+                    s.phase = Phase::Busy;
+                    s.interruptible = true;
+                    s.refusal = Some(error);
+                });
+                Ok(Next::Run)
+            }
+        }
+    }
+
+    /// Leaves the connection to the hub, unless the next bytes are here already.
+    pub(super) fn more_at_once(slf: &Bound<'_, Self>) -> PyResult<Next> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = hub::current(py)?;
+        loop {
+            let Transport::Descriptor(fd) = this.transport(py) else {
+                return Ok(Next::Over);
+            };
+            if Self::await_data(slf, &hub, fd)? {
+                return Ok(Next::Wait);
+            }
+            let mut scratch = transport::take_scratch();
+            let next = match this.receive(py, fd, &mut scratch) {
+                Ok(None) => Ok(Next::Wait),
+                Ok(Some(0)) | Err(_) => {
+                    transport::return_scratch(scratch);
+                    Self::close(slf);
+                    return Ok(Next::Over);
+                }
+                Ok(Some(count)) => Self::digest(slf, &scratch[..count]),
+            };
+            transport::return_scratch(scratch);
+            match next? {
+                Next::Wait => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Reads in the green thread until there is a request.
+    pub(super) fn read_blocking(slf: &Bound<'_, Self>) -> PyResult<Next> {
+        let py = slf.py();
+        let this = slf.get();
+        let phase = this.state.with(py, |s| s.phase);
+        let timeout = match phase {
+            Phase::Idle => this.idle_limit(),
+            _ => this.head_limit(),
+        };
+        let mut input = Vec::new();
+        let count = match this.transport(py).read(py, timeout, &mut input) {
+            Ok(count) => count,
+            Err(error) if error.is_instance_of::<PyTimeoutError>(py) => 0,
+            Err(error) => return Err(error),
+        };
+        if count == 0 || this.is_closed(py) {
+            Self::close(slf);
+            return Ok(Next::Over);
+        }
+        Self::digest(slf, &input)
+    }
+}

@@ -1,0 +1,62 @@
+"""What a server has to know of its listening socket."""
+
+from __future__ import annotations
+
+import socket as _socket
+import sys
+from typing import Any
+
+
+def is_plain(sock: Any) -> bool:
+    """Tell whether a listening socket is no more than its descriptor."""
+    if not isinstance(sock, _socket.socket) or hasattr(sock, "do_handshake"):
+        return False
+    from eventlet.greenio import GreenSocket
+
+    # An accept() of the program's own is to be called, whether a class or the socket itself has it.
+    is_ours = type(sock).accept in (_socket.socket.accept, GreenSocket.accept)
+    return is_ours and "accept" not in getattr(sock, "__dict__", ())
+
+
+def environ_template(is_tls: bool, extra: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the environs of all requests have in common."""
+    template: dict[str, Any] = {
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "QUERY_STRING": "",
+        "SCRIPT_NAME": "",
+        "SERVER_PROTOCOL": "HTTP/1.0",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multiprocess": False,
+        "wsgi.multithread": True,
+        "wsgi.run_once": False,
+        "wsgi.url_scheme": "https" if is_tls else "http",
+        "wsgi.version": (1, 0),
+    }
+    if is_tls:
+        template["HTTPS"] = "on"
+    if extra is not None:
+        template.update(extra)
+    return template
+
+
+def host_port(address: Any) -> tuple[str, str]:
+    """Return an address as ``SERVER_NAME`` and ``SERVER_PORT`` have it."""
+    if isinstance(address, tuple):
+        return str(address[0]), str(address[1])
+    return "unix", ""
+
+
+def fixed_address(sock: Any) -> tuple[str, str] | None:
+    """Return the address that all connections of a listener have at this end, if it is one."""
+    host, port = host_port(sock.getsockname())
+    return None if host in {"0.0.0.0", "::"} else (host, port)
+
+
+def describe(sock: Any, is_tls: bool) -> str:
+    """Return where a socket listens, for the log."""
+    scheme = "https" if is_tls else "http"
+    name = sock.getsockname()
+    if isinstance(name, tuple):
+        host = f"[{name[0]}]" if ":" in str(name[0]) else name[0]
+        return f"{scheme}://{host}:{name[1]}"
+    return f"{scheme}:{name}"
