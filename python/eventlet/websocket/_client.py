@@ -46,21 +46,25 @@ def connect(
 ) -> RFC6455WebSocket:
     """Open a WebSocket, and return it; it can be iterated over, and used in a ``with`` statement.
 
-    :param url: ``ws://`` or ``wss://``; with a user and a password, they are sent (Basic authentication).
-    :param subprotocols: names to offer; ``protocol`` of the result is the one that the server has chosen, or None.
+    :param url: ``ws://`` or ``wss://``; with a user and a password, they are sent (Basic
+        authentication).
+    :param subprotocols: names to offer; ``protocol`` of the result is the one that the server has
+        chosen, or None.
     :param headers: to send along, as a mapping or as pairs.
-    :param ssl: an ``ssl.SSLContext`` for ``wss://``; None for the default, which verifies the server.
-    :param timeout: seconds for all of the opening; None for no limit. Later waits have limits of their own.
+    :param ssl: an ``ssl.SSLContext`` for ``wss://``; None for the default, which verifies the
+        server.
+    :param timeout: seconds for all of the opening; None for no limit. Later waits have limits of
+        their own.
     :param origin: what to send as ``Origin``.
     :param compression: whether to offer permessage-deflate.
-    :param proxy: the URL of an HTTP proxy; True for what the environment says (``http_proxy`` for ``ws://``,
-        ``https_proxy`` for ``wss://``, and ``no_proxy``); None or False for none.
-    :param sock: a connected stream socket to use instead of a new one, such as a Unix socket; it is closed if this
-        fails.
+    :param proxy: the URL of an HTTP proxy; True for what the environment says (``http_proxy`` for
+        ``ws://``, ``https_proxy`` for ``wss://``, and ``no_proxy``); None or False for none.
+    :param sock: a connected stream socket to use instead of a new one, such as a Unix socket; it is
+        closed if this fails.
     :param source_address: host and port to connect from.
     :param max_frame_length: the longest payload of a frame that is accepted, in bytes.
-    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None: as
-        `max_frame_length`.
+    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None:
+        as `max_frame_length`.
     :param ping_interval: seconds between two pings; None for none.
     :param ping_timeout: seconds that the server may take to show a sign of life after a ping.
     :raises ValueError: for an URL, a proxy, a header or a name that cannot be.
@@ -273,7 +277,7 @@ def _check(
     names: list[str],
     compression: bool,
 ) -> tuple[dict[str, Any], str | None]:
-    """Return the extensions and the sub-protocol that the server has agreed to (RFC 6455 section 4.1)."""
+    """Return the extensions and the sub-protocol of the server's answer (RFC 6455 section 4.1)."""
 
     def refuse(reason: str) -> HandshakeError:
         return HandshakeError(reason, status, headers, received)

@@ -1,4 +1,4 @@
-"""The drafts 75 and 76 of the protocol, which came before the standard, and what all versions share."""
+"""The drafts 75 and 76, which came before the standard, and what all versions share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DEFAULT_MAX_FRAME_LENGTH = 8 << 20
 class WebSocket:
     """A connection as the drafts have it: text between a byte 0 and a byte 255.
 
-    Attributes: ``path``, ``origin`` and ``protocol`` say what the client has asked for, ``environ`` is all of
-    its request; ``version``, ``socket``, ``log`` (a file); ``websocket_closed`` is True when this end has said
-    that it closes, or the other one has.
+    Attributes: ``path``, ``origin`` and ``protocol`` say what the client has asked for, ``environ``
+    is all of its request; ``version``, ``socket``, ``log`` (a file); ``websocket_closed`` is True
+    when this end has said that it closes, or the other one has.
 
     :param sock: the connection.
     :param environ: the WSGI environment of the request.
@@ -39,7 +39,7 @@ class WebSocket:
         self._sendlock = Semaphore()
 
     def _set_up(self, sock: Any, environ: dict[str, Any], version: int) -> None:
-        self.log = environ.get("wsgi.errors", sys.stderr)
+        self.log: Any = environ.get("wsgi.errors", sys.stderr)
         self.socket = sock
         self.origin = environ.get("HTTP_ORIGIN")
         self.protocol = environ.get("HTTP_WEBSOCKET_PROTOCOL")
@@ -63,7 +63,7 @@ class WebSocket:
             message = message.encode()
         elif not isinstance(message, bytes):
             message = str(message).encode()
-        return b"\x00" + message + b"\xff"
+        return b"\x00%b\xff" % message
 
     def _parse_messages(self) -> list[str]:
         """Take the complete messages out of the buffer."""

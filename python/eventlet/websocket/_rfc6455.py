@@ -9,7 +9,6 @@ import struct
 import termios
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 from eventlet import _core
@@ -31,24 +30,25 @@ GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 
 
-class RFC6455WebSocket(_core.WebSocketBase, WebSocket):  # type: ignore[misc]
+class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
     """One end of a connection, whose opening handshake is over.
 
     Attributes besides those of `WebSocket`: ``client``, ``extensions`` (what was agreed upon),
-    ``max_frame_length``, ``max_message_length``, and ``close_code`` and ``close_reason``, which tell how the
-    connection has ended. It can be iterated over, and used in a ``with`` statement, which closes it.
+    ``max_frame_length``, ``max_message_length``, and ``close_code`` and ``close_reason``, which
+    tell how the connection has ended. It can be iterated over, and used in a ``with`` statement,
+    which closes it.
 
     :param sock: the connection.
     :param environ: the WSGI environment of the request.
     :param version: 8 or 13.
     :param protocol: the sub-protocol that was agreed upon.
     :param client: whether this is the client's end.
-    :param extensions: what was agreed upon: ``{"permessage-deflate": {}}``, the inner dict with the flags
-        ``server_no_context_takeover`` and ``client_no_context_takeover``, and the numbers
+    :param extensions: what was agreed upon: ``{"permessage-deflate": {}}``, the inner dict with the
+        flags ``server_no_context_takeover`` and ``client_no_context_takeover``, and the numbers
         ``server_max_window_bits`` and ``client_max_window_bits``.
     :param max_frame_length: the longest payload of a frame that is accepted, in bytes.
-    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None: as
-        `max_frame_length`. Whoever sends more is disconnected with the code 1009.
+    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None:
+        as `max_frame_length`. Whoever sends more is disconnected with the code 1009.
     :raises ValueError: for extensions that cannot be.
     """
 
@@ -83,7 +83,7 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):  # type: ignore[misc]
         self._set_extensions(value)
         self._extensions = value or {}
 
-    @property
+    @property  # type: ignore[override]
     def _msgs(self) -> deque[Any]:
         # Nothing of ours is in it: messages are not received before somebody wants them.
         if self._messages is None:
@@ -107,11 +107,13 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):  # type: ignore[misc]
     def keep_alive(self, interval: float | None, timeout: float | None = None) -> None:
         """Ping the peer from time to time, so that a connection that is dead is found out.
 
-        If nothing comes, the connection is given up: `wait` returns None, and ``close_code`` is 1006. Nobody has
-        to be in `wait` for it, but a peer that has sent what nobody takes counts as alive.
+        If nothing comes, the connection is given up: `wait` returns None, and ``close_code`` is
+        1006. Nobody has to be in `wait` for it, but a peer that has sent what nobody takes counts
+        as alive.
 
         :param interval: seconds between two pings; None for none.
-        :param timeout: seconds that the peer may take to send something after a ping; None: `interval`.
+        :param timeout: seconds that the peer may take to send something after a ping; None:
+            `interval`.
         :raises ValueError: if one of them is not above 0.
         """
         for value in (interval, timeout):
@@ -150,8 +152,9 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):  # type: ignore[misc]
     def _close_socket(self) -> None:
         """Close the connection, in such a way that the peer gets to read what was sent last.
 
-        If it may still be sending, closing at once would make the kernel answer with a reset, which can destroy
-        the closing frame on its way: so what it sends is read for a moment, behind the caller's back.
+        If it may still be sending, closing at once would make the kernel answer with a reset, which
+        can destroy the closing frame on its way: so what it sends is read for a moment, behind the
+        caller's back.
         """
         sock = self.socket
         if sock is None:

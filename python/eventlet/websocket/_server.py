@@ -34,13 +34,14 @@ class WebSocketWSGI:
     All options are attributes, and may be set afterwards.
 
     :param handler: called with an `RFC6455WebSocket` (or, for old drafts, a `WebSocket`).
-    :param max_frame_length: the longest payload of a frame that is accepted, in bytes as they are sent.
-    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None: as
-        `max_frame_length`.
+    :param max_frame_length: the longest payload of a frame that is accepted, in bytes as they are
+        sent.
+    :param max_message_length: the longest message that is accepted, decompressed, in bytes; None:
+        as `max_frame_length`.
     :param compression: whether permessage-deflate is agreed to when a client offers it.
     :param ping_interval: seconds between two pings to each client; None for none.
-    :param ping_timeout: seconds that a client may take to show a sign of life after a ping; None: as
-        `ping_interval`. Then the connection is given up.
+    :param ping_timeout: seconds that a client may take to show a sign of life after a ping; None:
+        as `ping_interval`. Then the connection is given up.
     """
 
     def __init__(
@@ -76,10 +77,12 @@ class WebSocketWSGI:
         """Return an application with options, or a decorator that makes one.
 
         :param handler: as for the class; without it, a decorator is returned.
-        :param supported_protocols: names of sub-protocols; the first of the client's that is among them is agreed to.
-        :param origin_checker: called with the headers Host and Origin; if it returns something false, the client is
-            answered with 403.
-        :param support_legacy_versions: whether the drafts 75 and 76 are spoken as well as the standard.
+        :param supported_protocols: names of sub-protocols; the first of the client's that is among
+            them is agreed to.
+        :param origin_checker: called with the headers Host and Origin; if it returns something
+            false, the client is answered with 403.
+        :param support_legacy_versions: whether the drafts 75 and 76 are spoken as well as the
+            standard.
         :param options: those of the class.
         """
 
@@ -232,7 +235,7 @@ class WebSocketWSGI:
         return ws
 
     def _extract_number(self, value: str) -> int:
-        """Return the number that a key of draft 76 stands for: its digits, divided by its spaces."""
+        """Return what a key of draft 76 stands for: its digits, divided by its spaces."""
         digits = "".join(character for character in value if character in "0123456789")
         spaces = value.count(" ")
         if not digits or not spaces or int(digits) // spaces >= 1 << 32:
@@ -259,7 +262,7 @@ def _take_connection(environ: dict[str, Any]) -> tuple[Any, bytes]:
     if "gunicorn.socket" in environ:
         return environ["gunicorn.socket"], _take_from_gunicorn(environ)
     raise RuntimeError(
-        "no way to the client's socket: neither eventlet.input nor gunicorn.socket is in the environ"
+        "no way to the client's socket: neither eventlet.input nor gunicorn.socket in the environ"
     )
 
 
@@ -295,4 +298,4 @@ def _location(environ: dict[str, Any]) -> str:
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     location = f"{scheme}://{environ.get('HTTP_HOST')}{path}"
     query = environ.get("QUERY_STRING")
-    return location if query is None else f"{location}?{query}"
+    return f"{location}?{query}" if query else location
