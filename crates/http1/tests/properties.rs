@@ -177,10 +177,20 @@ fn small_limits() -> impl Strategy<Value = Limits> {
         0..6_usize,
         1..24_usize,
         0..24_usize,
+        0..20_u64,
         1..40_usize,
     )
         .prop_map(
-            |(request_line, header_line, head, header_count, chunk_line, extensions, trailers)| {
+            |(
+                request_line,
+                header_line,
+                head,
+                header_count,
+                chunk_line,
+                extensions,
+                body,
+                trailers,
+            )| {
                 Limits {
                     request_line,
                     header_line,
@@ -188,6 +198,7 @@ fn small_limits() -> impl Strategy<Value = Limits> {
                     header_count,
                     chunk_line,
                     chunk_extensions: extensions,
+                    body,
                     trailers,
                 }
             },
