@@ -1,4 +1,15 @@
--- Makes wrk print its summary as one line of JSON, the last of its output.
+-- Makes wrk print its summary as one line of JSON, the last of its output. With an argument, it
+-- posts what is in that file.
+init = function(args)
+  if args[1] then
+    local file = assert(io.open(args[1], "rb"))
+    wrk.method = "POST"
+    wrk.headers["Content-Type"] = "application/json"
+    wrk.body = file:read("*a")
+    file:close()
+  end
+end
+
 done = function(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

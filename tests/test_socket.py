@@ -381,6 +381,97 @@ def test_recv_sizes(pair):
         one.recv(1 << 62)
 
 
+def test_after_a_short_read_nothing_is_lost(pair):
+    one, two = pair
+
+    def read():
+        """Empty the socket, so that the next read waits without trying."""
+        two.sendall(b"first")
+        assert one.recv(100) == b"first"
+
+    read()
+    two.sendall(b"second")
+    eventlet.sleep(0)  # the hub hears of it while nobody waits
+    assert one.recv(3) == b"sec"
+    assert one.recv(3) == b"ond"
+
+    # Data wakes a reader whose time is up in the same moment, and who leaves it to the next.
+    read()
+    reader = parked(one.recv, 100)
+    two.sendall(b"third")
+    reader.kill()
+    assert one.recv(100) == b"third"
+
+    read()
+    one.setblocking(False)
+    two.sendall(b"fourth")
+    assert one.recv(100) == b"fourth"
+    with pytest.raises(BlockingIOError):
+        one.recv(100)
+    one.setblocking(True)
+
+    read()
+    two.sendall(b"fifth")
+    assert one.recv(1, socket.MSG_PEEK) == b"f"
+    buffer = bytearray(2)
+    assert one.recv_into(buffer) == 2
+    assert one.recv(100) == b"fth"
+
+    read()
+    two.sendall(b"last")
+    two.close()
+    eventlet.sleep(0)
+    assert one.recv(100) == b"last"
+    assert one.recv(100) == b""
+    assert one.recv(100) == b""
+
+
+def test_data_and_the_end_of_the_stream_at_once(pair):
+    one, two = pair
+    reader = parked(one.recv, 100)
+    two.sendall(b"last")
+    two.close()  # one event tells of both
+    assert reader.wait() == b"last"
+    assert one.recv(100) == b""
+
+
+def test_shutting_down_after_a_short_read(pair):
+    one, two = pair
+    for _ in range(2):
+        two.sendall(b"data")
+        assert one.recv(100) == b"data"
+    one.shutdown(socket.SHUT_RD)
+    assert one.recv(100) == b""
+
+
+def test_urgent_data_stops_a_read_short():
+    with eventlet.listen(("127.0.0.1", 0)) as listener:
+        one = eventlet.connect(listener.getsockname())
+        two, _ = listener.accept()
+    with one, two:
+        reader = parked(one.recv, 100)
+        two.sendall(b"ab")
+        assert reader.wait() == b"ab"
+        two.sendall(b"cd")
+        two.send(b"!", socket.MSG_OOB)
+        two.sendall(b"ef")
+        received = b""
+        while len(received) < 4:
+            received += one.recv(100)
+        assert received == b"cdef"
+
+
+def test_a_duplicate_is_read_by_another(pair):
+    one, two = pair
+    with one.dup() as other:
+        for sock in (one, other, one, other, other, one):
+            reader = parked(sock.recv, 100)
+            two.sendall(b"data")
+            assert reader.wait() == b"data"
+            two.sendall(b"more")
+            assert sock.recv(100) == b"more"
+
+
 def test_recv_of_nothing_waits(pair):
     one, two = pair
     one.settimeout(0.01)

@@ -212,7 +212,7 @@ def test_environ(site):
 
 def test_environ_of_a_bare_request(site):
     env = environ_of(site.get("/environ", version="HTTP/1.0"))
-    assert "QUERY_STRING" not in env
+    assert env["QUERY_STRING"] == ""
     assert "CONTENT_LENGTH" not in env
     assert env["CONTENT_TYPE"] == "text/plain"
     assert env["headers_raw"] == []
@@ -613,6 +613,13 @@ def test_a_body_shorter_than_its_length_ends_the_connection(site, generator):
     assert error.value.args == (b"abc",)
 
 
+@pytest.mark.parametrize("result", ["b''", "set()", "{}", "range(0)"])
+def test_anything_empty_has_no_length_to_find_out(site, result):
+    text = f"start('200 OK', []); result = {result}"
+    response = site.get("/run", headers=code(text))
+    assert (response["Content-Length"], response.body) == ("0", b"")
+
+
 def test_generator_is_chunked(site):
     with site.connect() as client:
         response = client.get("/respond", headers=spec(result=[b"ab", b"", b"c"], generator=True))
@@ -685,6 +692,23 @@ def test_responses_without_a_body(site, status, result):
 
 def test_status_without_a_reason(site):
     assert site.get("/respond", headers=spec(status="299 ")).status == 299
+
+
+def test_names_that_are_not_ascii(site):
+    response = site.get("/respond", headers=spec(headers=[("wITH-\xdf-lATIN1-\xff", "\xe9")]))
+    assert response["With-\xdf-Latin1-\xff"] == "\xe9"
+
+
+def test_characters_that_cannot_be_sent():
+    from eventlet import wsgi
+
+    assert wsgi._encode_header_line(("x-\xdf", "a b")) == b"x-\xdf: a b\r\n"
+    with pytest.raises(UnicodeEncodeError, match=r"'\\u2603'.*header values.*RFC 8187"):
+        wsgi._encode_header_line(("x", "\u2603"))
+    with pytest.raises(UnicodeEncodeError, match="header names"):
+        wsgi._encode_header_line(("\u2603", "x"))
+    with pytest.raises(ValueError, match="control character"):
+        wsgi._encode_header_line(("x", "a\nb"))
 
 
 def test_header_names_are_capitalized(serve, site):
@@ -1245,6 +1269,7 @@ def test_posthooks(site):
     text += "def hook(env, *a, **k): print('hook', env['PATH_INFO'], a, k, flush=True)\n"
     text += "env['eventlet.posthooks'].append((hook, (1, 2), {'x': 3}))\n"
     text += "env['eventlet.posthooks'].append((lambda env: 1/0, (), {}))\n"
+    text += "env['eventlet.posthooks'].append('no hook')\n"
     text += "env['eventlet.posthooks'].append((hook, (), {}))\nresult = [b'hooked']"
     with site.connect() as client:
         assert client.get("/run", headers=code(text)).body == b"hooked"

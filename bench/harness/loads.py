@@ -8,8 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+from contenders import wsgi_app
 
 from harness.model import BENCH, Context, Failed, Figures
 from harness.process import HOST, certificate, figures, free_port, run, serving
@@ -17,6 +20,32 @@ from harness.process import HOST, certificate, figures, free_port, run, serving
 BODY = b"Hello, world!"
 WARM_CONNECTIONS = 200
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, and the body of its response."""
+
+    answer: bytes
+    body: bytes = b""
+    tls: bool = False
+
+    @property
+    def method(self) -> str:
+        """POST if it has a body."""
+        return "POST" if self.body else "GET"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What it says of its body."""
+        return {"Content-Type": "application/json"} if self.body else {}
+
+
+HELLO = Ask(BODY)
+JSON = wsgi_app.encoded([{"number": n, "text": "what it says " * 8} for n in range(75)])
+POST = Ask(JSON, JSON)
+LARGE = Ask(wsgi_app.MEGABYTE)
+STREAM = Ask(wsgi_app.BLOCK * wsgi_app.BLOCKS)
 
 
 def in_process(context: Context) -> Figures:
@@ -56,13 +85,19 @@ def check_echo(port: int) -> None:
             raise OSError("no echo")
 
 
-def check_http(port: int) -> None:
+def check_http(port: int, ask: "Ask | None" = None) -> None:
     """Does it answer as the application does?"""
-    conn = http.client.HTTPConnection(HOST, port, timeout=5)
+    ask = ask or HELLO
+    if ask.tls:
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        conn = http.client.HTTPSConnection(HOST, port, timeout=5, context=tls)
+    else:
+        conn = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
-        conn.request("GET", "/")
+        conn.request(ask.method, "/", ask.body or None, ask.headers)
         response = conn.getresponse()
-        if response.status != 200 or response.read() != BODY:
+        if response.status != 200 or response.read() != ask.answer:
             raise OSError(f"unexpected response, status {response.status}")
     except http.client.HTTPException as error:
         raise OSError(f"no response: {type(error).__name__}") from None
@@ -104,17 +139,23 @@ def echo(load: Path, connections: int, context: Context, *, tls: bool = False) -
     return _comparable(found, "messages", busy()) | {"client_cpu": found["client_cpu"] * 100}
 
 
-def http_load(connections: int, context: Context) -> Figures:
+def http_load(connections: int, ask: Ask, context: Context) -> Figures:
     """Keep-alive requests from wrk."""
     settings = context.settings
     seconds = max(1, round(settings.seconds))
+    if ask.tls:
+        context = Context(settings, context.filled(certificate=certificate(settings.scratch)))
+    body = settings.scratch / "body"
+    body.write_bytes(ask.body)
 
     def wrk(seconds: int) -> Figures:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
-        command += ["-s", str(BENCH / "wrk_json.lua"), f"http://{HOST}:{server.port}/"]
+        command += ["-s", str(BENCH / "wrk_json.lua")]
+        command += [f"http{'s' * ask.tls}://{HOST}:{server.port}/"]
+        command += ["--", str(body)] if ask.body else []
         return figures(run(command, settings.client_cpu, 60 + 2 * seconds))
 
-    with serving(context, check_http) as server:
+    with serving(context, partial(check_http, ask=ask)) as server:
         if not settings.smoke:
             wrk(1)
         with server.busy() as busy:
@@ -186,6 +227,11 @@ def idle_connections(count: int, context: Context) -> Figures:
 
 
 __all__ = [
+    "HELLO",
+    "LARGE",
+    "POST",
+    "STREAM",
+    "Ask",
     "echo",
     "free_port",
     "http_load",

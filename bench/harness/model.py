@@ -62,14 +62,16 @@ class Metric:
 class Contender:
     """A program that does a workload.
 
-    `{python}`, `{native}`, `{port}`, `{seconds}`, `{count}`, `{log}` and `{certificate}` in the
-    command are filled in when it runs.
+    `{python}`, `{native}`, `{bind}`, `{certificate}`, `{count}`, `{log}`, `{port}`, `{seconds}` and
+    `{uwsgi}` in the command are filled in when it runs.
     """
 
     key: str
     peer: str
     command: tuple[str, ...]
     label: str = ""
+    cannot: str = ""
+    """Why it takes no part in this workload, if it cannot do it."""
 
 
 @dataclass
@@ -81,8 +83,10 @@ class Context:
 
     def filled(self, **values: object) -> list[str]:
         """The command with placeholders replaced."""
-        texts = {f"{{{name}}}": str(value) for name, value in values.items()}
-        return [texts.get(part, part) for part in self.command]
+        command = self.command
+        for name, value in values.items():
+            command = [part.replace(f"{{{name}}}", str(value)) for part in command]
+        return command
 
 
 Figures = dict[str, float]

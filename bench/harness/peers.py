@@ -12,18 +12,23 @@ from harness.model import BENCH, CONTENDERS, OURS, Unavailable
 
 VENVS = BENCH / ".venvs"
 INSTALL_SECONDS = 900
+FLASK = "flask==3.1.3"
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "eventlet-0.41": ("eventlet==0.41.3", "requests==2.34.2"),
-    "gevent": ("gevent==26.9.0", "requests==2.34.2"),
+    "eventlet-0.41": ("eventlet==0.41.3", "requests==2.34.2", FLASK),
+    "gevent": ("gevent==26.9.0", "requests==2.34.2", FLASK),
     "uvloop": ("uvloop==0.23.0",),
-    "gunicorn": ("gunicorn==27.0.1", "gevent==26.9.0", "packaging==26.3"),
+    "gunicorn": ("gunicorn==27.0.1", "gevent==26.9.0", "packaging==26.3", FLASK),
     "waitress": ("waitress==3.0.2",),
-    "granian": ("granian==2.8.7",),
-    "fastwsgi": ("fastwsgi==0.0.9",),
-    "bjoern": ("bjoern==3.2.2",),
+    "granian": ("granian==2.8.7", FLASK),
+    "fastwsgi": ("fastwsgi==0.0.9", FLASK),
+    "bjoern": ("bjoern==3.2.2", FLASK),
+    "uwsgi": ("uWSGI==2.0.31", FLASK),
     "plot": ("matplotlib==3.11.2",),
 }
 """What is installed for each peer. The first is the package whose version is reported."""
+
+PROGRAMS = {"uwsgi"}
+"""Peers that are programs, with nothing to import."""
 
 ENVIRONMENT = {
     # Eventlet 0.41 warns when it is imported, and copies dnspython: neither is measured.
@@ -159,14 +164,14 @@ class Peers:
             package = REQUIREMENTS[peer][0].partition("==")[0]
         code = (
             "import platform, importlib, importlib.metadata as m, json, sys\n"
-            "name = sys.argv[1]\n"
-            "if name: importlib.import_module(name)\n"
+            "name, module = sys.argv[1:]\n"
+            "if module: importlib.import_module(module)\n"
             "print(json.dumps({'package': m.version(name) if name else '',"
             " 'python': platform.python_version()}))"
         )
         try:
             done = subprocess.run(
-                [place, "-c", code, package],
+                [place, "-c", code, package, "" if peer in PROGRAMS else package],
                 capture_output=True,
                 text=True,
                 timeout=60,

@@ -1,7 +1,9 @@
 """Interleaved rounds: every contender once, then every contender again."""
 
+import os
 import statistics
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from harness import system
 from harness.model import (
@@ -23,10 +25,9 @@ LabelOf = Callable[[Contender], str]
 def prepare(contender: Contender, peers: Peers, settings: Settings) -> Context:
     """Fill in where the contender's programs are."""
     place = peers.place(contender.peer)
-    command = [
-        part.replace("{python}", place).replace("{native}", place) for part in contender.command
-    ]
-    return Context(settings, command)
+    context = Context(settings, list(contender.command))
+    uwsgi = os.path.join(os.path.dirname(place), "uwsgi")
+    return replace(context, command=context.filled(python=place, native=place, uwsgi=uwsgi))
 
 
 def run(
@@ -44,6 +45,8 @@ def run(
         result = Result(contender, label_of(contender))
         results.append(result)
         try:
+            if contender.cannot:
+                raise Unavailable(contender.cannot)
             peers.versions(contender.peer)
             if workload.group == "echo":
                 peers.place("native")

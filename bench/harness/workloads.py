@@ -3,41 +3,25 @@
 from dataclasses import replace
 from functools import partial
 
-from harness import loads
+from harness import loads, servers
+from harness.common import (
+    NANOSECONDS,
+    PER_CONNECTION,
+    PORT,
+    RATE,
+    REQUESTS,
+    contender,
+)
 from harness.model import BENCH, OURS, Contender, Context, Figures, Metric, Workload
 
-LABELS = {
-    "gevent": "gevent",
-    "asyncio": "asyncio",
-    "uvloop": "uvloop",
-    "uvloop-protocol": "uvloop protocol (callbacks)",
-    "epoll": "bare epoll loop in Rust",
-    "eventlet-0.41-libc": "eventlet 0.41, without its own resolver",
-    "gevent-pywsgi": "gevent.pywsgi",
-    "gunicorn-gevent": "gunicorn, gevent worker",
-    "gunicorn-gthread": "gunicorn, gthread worker",
-}
 ECHO_LOAD = BENCH / "target" / "release" / "echo-load"
 
-NANOSECONDS = Metric("ns", "time", "ns")
-PER_CONNECTION = Metric("bytes", "each", "bytes")
-RATE = (
-    Metric("p50_us", "p50", "us"),
-    Metric("p99_us", "p99", "us"),
-    Metric("server_cpu", "server's core", "%"),
-)
 MESSAGES = Metric("per_second", "messages", "1/s", lower_is_better=False)
-REQUESTS = Metric("per_second", "requests", "1/s", lower_is_better=False)
 REQUESTS_METRICS = (
     REQUESTS,
     Metric("cpu_us", "processor time of one", "us"),
     Metric("growth_kib", "memory growth after the first fifth", "KiB"),
 )
-
-
-def contender(key: str, peer: str, *command: str) -> Contender:
-    """A table entry."""
-    return Contender(key, peer, command, LABELS.get(key, ""))
 
 
 def micro(workload: str, *, without: tuple[str, ...] = ()) -> tuple[Contender, ...]:
@@ -59,7 +43,6 @@ def in_process(count: int, context: Context) -> Figures:
     return loads.in_process(Context(context.settings, context.filled(count=count)))
 
 
-PORT = ("--port", "{port}")
 UVLOOP = ("--loop", "uvloop")
 ECHO = (
     contender(OURS, OURS, "{python}", "eventlet_echo.py", *PORT),
@@ -109,67 +92,6 @@ def requests_get(*options: str) -> tuple[Contender, ...]:
 
 
 ELSEWHERE = requests_get("--url", "{url}")
-
-GUNICORN = (
-    *("{python}", "-m", "gunicorn", "--no-control-socket", "--log-level", "warning"),
-    *("--bind", "{bind}", "--workers", "1", "--backlog", "2048", "--keep-alive", "600"),
-    *("--worker-connections", "20000"),
-)
-GUNICORN_GEVENT = (*GUNICORN, "--worker-class", "gevent")
-GRANIAN = (
-    *("{python}", "-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws"),
-    *("--log-level", "error", "--host", "127.0.0.1", *PORT, "wsgi_app:hello"),
-)
-
-
-def wsgi(*extra: str) -> tuple[Contender, ...]:
-    """Both Eventlets' WSGI servers."""
-    command = ("{python}", "eventlet_wsgi.py", *PORT, *extra)
-    return (
-        contender(OURS, OURS, *command),
-        contender("eventlet-0.41", "eventlet-0.41", *command),
-    )
-
-
-HTTP = (
-    *wsgi(),
-    contender("gevent-pywsgi", "gevent", "{python}", "gevent_wsgi.py", *PORT),
-    contender("gunicorn-gevent", "gunicorn", *GUNICORN_GEVENT, "wsgi_app:hello"),
-    contender(
-        "gunicorn-gthread",
-        "gunicorn",
-        *(*GUNICORN, "--worker-class", "gthread", "--threads", "4", "wsgi_app:hello"),
-    ),
-    contender("waitress", "waitress", "{python}", "waitress_wsgi.py", *PORT),
-    contender("granian", "granian", *GRANIAN),
-    contender("fastwsgi", "fastwsgi", "{python}", "fastwsgi_wsgi.py", *PORT),
-    contender("bjoern", "bjoern", "{python}", "bjoern_wsgi.py", *PORT),
-)
-
-
-# Granian otherwise takes in about a thousand connections at a time.
-IDLE = tuple(
-    replace(each, command=(*each.command, "--backpressure", "20000", "--blocking-threads", "4"))
-    if each.key == "granian"
-    else each
-    for each in HTTP
-)
-
-
-def sleepy(connections: int) -> Workload:
-    """A WSGI application that sleeps."""
-    return Workload(
-        f"wsgi-sleep-{connections}",
-        "wsgi-sleep",
-        f"WSGI application that sleeps 10 ms, {connections} connections",
-        f"One process. The sleep allows {connections * 100:,} requests/s.",
-        (REQUESTS, *RATE),
-        (
-            *wsgi("--app", "sleepy"),
-            contender("gunicorn-gevent", "gunicorn", *GUNICORN_GEVENT, "wsgi_app:sleepy"),
-        ),
-        partial(loads.http_load, connections),
-    )
 
 
 def echo(
@@ -277,37 +199,7 @@ WORKLOADS = (
         partial(loads.http_requests, 10_000),
         most_rounds=3,
     ),
-    Workload(
-        "wsgi",
-        "wsgi",
-        "WSGI hello world, keep-alive, 64 connections, no access log",
-        "wrk -t1 -c64; one worker process, all of it on one core.",
-        (REQUESTS, *RATE),
-        HTTP,
-        partial(loads.http_load, 64),
-    ),
-    Workload(
-        "wsgi-log",
-        "wsgi",
-        "WSGI hello world, the same with an access log to a file",
-        "wrk -t1 -c64; one line for each request.",
-        (REQUESTS, *RATE),
-        wsgi("--log", "{log}"),
-        partial(loads.http_load, 64),
-    ),
-    sleepy(100),
-    sleepy(1000),
-    Workload(
-        "idle-connection",
-        "memory",
-        "memory of an idle keep-alive HTTP connection",
-        "5000 connections that have had one response; growth of the server's resident memory"
-        " (user space), divided by them.",
-        (PER_CONNECTION,),
-        IDLE,
-        partial(loads.idle_connections, 5000),
-        most_rounds=3,
-    ),
+    *servers.WORKLOADS,
     Workload(
         "parked",
         "memory",

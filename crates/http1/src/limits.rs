@@ -1,4 +1,4 @@
-//! How much of a peer's input is looked at before it is refused.
+//! How much of a peer's input is looked at before it is refused, and what may be relaxed.
 //!
 //! A limit is checked against the position in the stream, before the end of the element has been
 //! received: whatever a peer sends, the caller never has to buffer more than [`Limits::head`] bytes
@@ -8,6 +8,8 @@
 /// Bounds on the size of the parts of a request. Lines are counted without their CRLF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Which of the rules that an operator may relax are in force.
+    pub rules: Rules,
     /// Longest request line, in bytes. Beyond it: 414.
     pub request_line: usize,
     /// Longest field line, in a head or a trailer section, in bytes. Beyond it: 431.
@@ -31,6 +33,32 @@ pub struct Limits {
     pub trailers: usize,
 }
 
+/// Rules that may be relaxed for clients that cannot be changed. By default all are in force.
+///
+/// None of them makes it a matter of opinion where a message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// An HTTP/1.1 request without Host is refused (RFC 9112 section 3.2). Otherwise it is served.
+    pub require_host: bool,
+    /// Content-Length beside Transfer-Encoding is refused (RFC 9112 section 6.1 allows that).
+    /// Otherwise the Content-Length means nothing, and the connection closes after the response, as
+    /// that section demands.
+    pub refuse_both_lengths: bool,
+    /// Transfer-Encoding in HTTP/1.0 is refused. Otherwise the body is in chunks, and the connection
+    /// closes after the response (RFC 9112 section 6.1).
+    pub refuse_http10_chunked: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            require_host: true,
+            refuse_both_lengths: true,
+            refuse_http10_chunked: true,
+        }
+    }
+}
+
 impl Default for Limits {
     /// Eventlet's documented limits (8192, 8192, 65536) where it has one.
     ///
@@ -39,6 +67,7 @@ impl Default for Limits {
     /// Bodies may be of any size: they are not held in memory.
     fn default() -> Self {
         Self {
+            rules: Rules::default(),
             request_line: 8192,
             header_line: 8192,
             head: 65_536,

@@ -4,11 +4,12 @@ mod common;
 
 use common::{HeadOutcome, decode_every_way, parse_every_way};
 use eventlet_http1::RequestError::*;
-use eventlet_http1::{BodyLength, HeadParser, Limits};
+use eventlet_http1::{BodyLength, HeadParser, Limits, Rules};
 
 /// Small enough to feed at every split.
 fn limits() -> Limits {
     Limits {
+        rules: Rules::default(),
         request_line: 60,
         header_line: 50,
         head: 300,
@@ -136,6 +137,7 @@ fn defaults() {
 fn extremes() {
     let head = "GET / HTTP/1.0\r\nX: v\r\n\r\n";
     let none = Limits {
+        rules: Rules::default(),
         request_line: 0,
         header_line: 0,
         head: 0,
@@ -147,6 +149,7 @@ fn extremes() {
     };
     assert_eq!(parse_every_way(head.as_bytes(), &none), Err(HeadTooLarge));
     let all = Limits {
+        rules: Rules::default(),
         request_line: usize::MAX,
         header_line: usize::MAX,
         head: usize::MAX,

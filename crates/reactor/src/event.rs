@@ -24,6 +24,9 @@ pub struct Event {
     /// not been read, and no further edge will tell of it. Never set by `poll` and `select`, which
     /// report such a descriptor as readable again when it is re-armed.
     pub read_closed: bool,
+    /// The peer has sent urgent data, at which a read of what came before it stops short. Only `epoll`
+    /// tells, and only of an edge.
+    pub urgent: bool,
     /// An error is pending, or the descriptor was closed behind the poller's back. `select` sets
     /// it for the latter only.
     pub error: bool,
@@ -50,6 +53,7 @@ impl Event {
             writable: writable || both,
             hangup,
             read_closed: false,
+            urgent: false,
             error,
         }
     }

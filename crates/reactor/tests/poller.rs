@@ -331,6 +331,7 @@ fn hangup_wakes_both_directions() {
             let expected = Event {
                 hangup: told,
                 read_closed: t.tells_end(),
+                urgent: false,
                 writable: both,
                 ..readable(5)
             };
@@ -367,6 +368,7 @@ fn end_of_input_is_no_hangup() {
             b.shutdown(Shutdown::Write).unwrap();
             let expected = Event {
                 read_closed: t.tells_end(),
+                urgent: false,
                 ..readable(5)
             };
             assert_eq!(t.wait_for_some(), [expected]);

@@ -22,6 +22,7 @@ def environ_template(is_tls: bool, extra: dict[str, Any] | None) -> dict[str, An
     """Return what the environs of all requests have in common."""
     template: dict[str, Any] = {
         "GATEWAY_INTERFACE": "CGI/1.1",
+        "QUERY_STRING": "",
         "SCRIPT_NAME": "",
         "SERVER_PROTOCOL": "HTTP/1.0",
         "wsgi.errors": sys.stderr,

@@ -151,6 +151,7 @@ class Server:
             url_length_limit=url_length_limit,
             header_line_limit=line_limit,
             header_limit=max(size_limit, line_limit),
+            rules=(True, True, True),
             log_debug=debug_writer(self.log, debug),
             head_timeout=head_timeout,
             body_timeout=body_timeout,

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -118,12 +118,30 @@ enum Mode {
     Level(Interest),
 }
 
+/// Whether a read that brings less than was asked for has emptied the socket, so that the next one need not be
+/// tried: the kernel will report what comes.
+///
+/// So it is with a TCP connection that gets no urgent data. A Unix socket also stops short between messages of
+/// different senders, and after a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Emptiness {
+    /// Nobody has looked what kind of socket it is.
+    Unknown,
+    /// It cannot be told.
+    Never,
+    /// It can; the last read was a full one, or something has come since.
+    No,
+    /// It can, and the socket was empty after the last read.
+    Yes,
+}
+
 struct Descriptor {
     mode: Mode,
     generation: u32,
     serial: u32,
     /// Directions whose readiness was reported while nobody waited.
     missed: Interest,
+    emptiness: Emptiness,
     read: VecDeque<Waiter>,
     write: VecDeque<Waiter>,
 }
@@ -135,6 +153,7 @@ impl Descriptor {
             generation: 0,
             serial: 0,
             missed: Interest::NONE,
+            emptiness: Emptiness::Unknown,
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -261,6 +280,7 @@ impl Io {
             }
             entry.mode = Mode::Unregistered;
             entry.generation = generation;
+            entry.emptiness = Emptiness::Unknown;
         }
         // Whoever waits has found nothing there just now, so what was reported before is stale.
         entry.missed = entry.missed.remove(direction.interest());
@@ -369,6 +389,43 @@ impl Io {
             .map(|()| true)
     }
 
+    /// Notes what a read of `fd` has left behind: nothing, if it was `short`.
+    #[inline]
+    pub fn note_read(&mut self, fd: RawFd, generation: u32, short: bool) {
+        let Some(entry) = self.existing(fd) else {
+            return;
+        };
+        if entry.mode != Mode::Edge || entry.generation != generation {
+            return;
+        }
+        if short && entry.emptiness == Emptiness::Unknown {
+            entry.emptiness = if is_tcp(fd) {
+                Emptiness::No
+            } else {
+                Emptiness::Never
+            };
+        }
+        if entry.emptiness != Emptiness::Never && entry.emptiness != Emptiness::Unknown {
+            // What was reported before the read may have come after the data, like the end of the stream.
+            entry.emptiness = if short && !entry.missed.contains(Interest::READABLE) {
+                Emptiness::Yes
+            } else {
+                Emptiness::No
+            };
+        }
+    }
+
+    /// Whether a read of `fd` would find nothing: the last one has emptied it, and the kernel has reported
+    /// nothing since.
+    #[inline]
+    pub fn is_empty(&mut self, fd: RawFd, generation: u32) -> bool {
+        self.existing(fd).is_some_and(|entry| {
+            entry.emptiness == Emptiness::Yes
+                && entry.mode == Mode::Edge
+                && entry.generation == generation
+        })
+    }
+
     /// Takes back the wait of a parked green thread.
     pub fn unwait_park(&mut self, fd: RawFd, direction: Direction, id: ParkId) {
         self.unwait(fd, direction, |waiter| {
@@ -474,6 +531,11 @@ impl Io {
         if entry.serial != serial {
             return;
         }
+        if event.urgent {
+            entry.emptiness = Emptiness::Never;
+        } else if event.readable && entry.emptiness == Emptiness::Yes {
+            entry.emptiness = Emptiness::No;
+        }
         if event.read_closed || event.hangup || event.error {
             // A handler that reads the last data does not see the end behind it, and hears of it only now.
             entry.missed = entry.missed.union(Interest::READABLE);
@@ -524,6 +586,7 @@ impl Io {
             entry.mode = Mode::Unregistered;
             entry.serial = 0;
             entry.missed = Interest::NONE;
+            entry.emptiness = Emptiness::Unknown;
         }
         self.poller = poller;
         released
@@ -593,6 +656,7 @@ impl Io {
                 continue;
             };
             entry.mode = Mode::Unregistered;
+            entry.emptiness = Emptiness::Unknown;
             let direction = if !entry.read.is_empty() {
                 Direction::Read
             } else if !entry.write.is_empty() {
@@ -620,5 +684,22 @@ impl Io {
     /// Empties the table; the caller drops the result outside its borrow.
     pub fn clear(&mut self) -> impl Sized + use<> {
         (std::mem::take(&mut self.table), self.poller.take())
+    }
+}
+
+/// Whether a descriptor is a TCP connection.
+#[cold]
+fn is_tcp(fd: RawFd) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: the descriptor is only looked at during the call, and need not be a socket.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        rustix::net::sockopt::socket_protocol(fd)
+            .is_ok_and(|protocol| protocol == Some(rustix::net::ipproto::TCP))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = fd;
+        false
     }
 }

@@ -143,24 +143,30 @@ impl Limit {
 
     /// When a wait ends at the latest. `errno` is as in [`wait`](Self::wait).
     pub fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
+        let waits = self.look_up(socket)?;
         match *self {
-            Self::Unknown => {}
-            Self::Never => return Ok(None),
-            Self::At(deadline) => return Ok(Some(deadline)),
+            Self::At(deadline) => Ok(Some(deadline)),
+            _ if waits => Ok(None),
+            _ => Err(errors::os_error(socket.py(), errno)),
         }
-        let py = socket.py();
-        let timeout = socket.getattr(intern!(py, "_green_timeout"))?;
+    }
+
+    /// Finds out when a wait ends at the latest; false if the socket is non-blocking.
+    pub fn look_up(&mut self, socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if !matches!(self, Self::Unknown) {
+            return Ok(true);
+        }
+        let timeout = socket.getattr(intern!(socket.py(), "_green_timeout"))?;
         if timeout.is_none() {
             *self = Self::Never;
-            return Ok(None);
+            return Ok(true);
         }
         let seconds: f64 = timeout.extract()?;
         if seconds <= 0.0 {
-            return Err(errors::os_error(py, errno));
+            return Ok(false);
         }
-        let deadline = clock::after(clock::now(), seconds);
-        *self = Self::At(deadline);
-        Ok(Some(deadline))
+        *self = Self::At(clock::after(clock::now(), seconds));
+        Ok(true)
     }
 }
 

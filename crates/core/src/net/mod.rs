@@ -21,6 +21,7 @@ mod base;
 pub(crate) mod buffer;
 mod connect;
 mod early;
+mod emptied;
 mod fd;
 mod limit;
 mod recv;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::limit::{self, Limit, Next};
-use super::{buffer, fd};
+use super::{buffer, emptied, fd};
 use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::io::Direction;
 use crate::hub::wait::{Begun, Readiness};
@@ -33,21 +33,33 @@ impl Recv {
         if size == 0 {
             limit.wait_untried(&socket, fd::of(&socket)?, Direction::Read)?;
         }
-        Self::attempt(socket, limit, size, flags)
+        let is_empty = emptied::is_empty(socket.py(), fd::of(&socket)?, size, flags)
+            && limit.look_up(&socket)?;
+        Self::attempt(socket, limit, size, flags, is_empty)
     }
 
+    /// Receives, or begins to wait: at once if the socket is empty as far as is known.
     fn attempt(
         socket: Bound<'_, PyAny>,
         mut limit: Limit,
         size: usize,
         flags: c_int,
+        mut is_empty: bool,
     ) -> PyResult<Step<Self>> {
         let py = socket.py();
         loop {
             let fd = fd::of(&socket)?;
-            let errno = match buffer::receive(py, fd, size, flags) {
-                Ok(bytes) => return Ok(Step::Done(bytes?.into_any().unbind())),
-                Err(errno) => errno,
+            let errno = if std::mem::take(&mut is_empty) {
+                libc::EAGAIN
+            } else {
+                match buffer::receive(py, fd, size, flags) {
+                    Ok(bytes) => {
+                        let bytes = bytes?;
+                        emptied::note(py, fd, bytes.as_bytes().len(), size, flags);
+                        return Ok(Step::Done(bytes.into_any().unbind()));
+                    }
+                    Err(errno) => errno,
+                }
             };
             match limit::after_failed_read(py, errno, flags)? {
                 Next::Retry => {}
@@ -97,6 +109,6 @@ Receives at most `bufsize` bytes; `b\"\"` when the peer has closed or reset the 
     fn resume(self, py: Python<'_>, switched: PyResult<Bound<'_, PyAny>>) -> PyResult<Step<Self>> {
         let socket = self.socket.into_bound(py);
         limit::timely(self.wait.end(py, switched)?)?;
-        Self::attempt(socket, self.limit, self.size, self.flags)
+        Self::attempt(socket, self.limit, self.size, self.flags, false)
     }
 }

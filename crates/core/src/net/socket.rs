@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::buffer::{self, Data, Memory};
 use super::limit::{Limit, Next};
-use super::{address, base, connect, fd};
+use super::{address, base, connect, emptied, fd};
 use crate::errors;
 use crate::hub::io::Direction;
 
@@ -48,11 +48,21 @@ impl SocketMethods {
         if size == 0 {
             limit.wait_untried(socket, fd::of(socket)?, Direction::Read)?;
         }
+        let mut is_empty =
+            emptied::is_empty(slf.py(), fd::of(socket)?, size, flags) && limit.look_up(socket)?;
         loop {
             let fd = fd::of(socket)?;
-            // SAFETY: the buffer is writable, at least `size` long, and stays so until it is released.
-            match unsafe { buffer::receive_at(fd, memory.pointer(), size, flags) } {
-                Ok(count) => return Ok(count),
+            let result = if std::mem::take(&mut is_empty) {
+                Err(libc::EAGAIN)
+            } else {
+                // SAFETY: the buffer is writable, at least `size` long, and stays so until it is released.
+                unsafe { buffer::receive_at(fd, memory.pointer(), size, flags) }
+            };
+            match result {
+                Ok(count) => {
+                    emptied::note(slf.py(), fd, count, size, flags);
+                    return Ok(count);
+                }
                 Err(errno) => {
                     if limit.after_read(socket, fd, errno, flags)? == Next::Ended {
                         return Ok(0);

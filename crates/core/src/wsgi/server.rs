@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eventlet_http1::{HeadParser, Limits};
+use eventlet_http1::{HeadParser, Limits, Rules};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -118,7 +118,8 @@ impl WsgiServer {
         app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for,
         log_record, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
-        url_length_limit, header_line_limit, header_limit, log_debug = None, head_timeout = None,
+        url_length_limit, header_line_limit, header_limit, rules,
+        log_debug = None, head_timeout = None,
         body_timeout = None, send_timeout = None, max_requests_per_connection = None,
         max_body_size = None, max_header_count = None,
     ))]
@@ -143,6 +144,7 @@ impl WsgiServer {
         url_length_limit: usize,
         header_line_limit: usize,
         header_limit: usize,
+        rules: (bool, bool, bool),
         log_debug: Option<Py<PyAny>>,
         head_timeout: Option<f64>,
         body_timeout: Option<f64>,
@@ -152,7 +154,13 @@ impl WsgiServer {
         max_header_count: Option<usize>,
     ) -> PyResult<Self> {
         let defaults = Limits::default();
+        let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
         let limits = Limits {
+            rules: Rules {
+                require_host,
+                refuse_both_lengths,
+                refuse_http10_chunked,
+            },
             request_line: url_length_limit,
             header_line: header_line_limit,
             head: url_length_limit.saturating_add(header_limit),

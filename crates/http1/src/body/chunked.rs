@@ -70,6 +70,28 @@ impl ChunkedDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// The fewest bytes until the end of the body.
+    pub(super) fn needed(&self) -> u64 {
+        // What follows the line end of a chunk line, and what has to follow that.
+        let data = if self.size == 0 {
+            EMPTY_LINE
+        } else {
+            self.size.saturating_add(CRLF).saturating_add(LAST_CHUNK)
+        };
+        match &self.state {
+            State::Size if self.line == 0 => LAST_CHUNK,
+            State::Size | State::Extension => data.saturating_add(CRLF),
+            // A semicolon, at least.
+            State::Gap => data.saturating_add(CRLF + 1),
+            State::SizeLf => data.saturating_add(1),
+            State::Data => data,
+            State::DataCr => CRLF + LAST_CHUNK,
+            State::DataLf => 1 + LAST_CHUNK,
+            State::Trailers(trailers) => trailers.needed(),
+            State::Done => 0,
+        }
+    }
+
     fn run(
         &mut self,
         input: &[u8],
@@ -189,3 +211,11 @@ impl ChunkedDecoder {
         )
     }
 }
+
+const CRLF: u64 = 2;
+
+/// The end of an empty trailer section.
+const EMPTY_LINE: u64 = 2;
+
+/// `0`, its line end, and an empty trailer section.
+const LAST_CHUNK: u64 = 5;

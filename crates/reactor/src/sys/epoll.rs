@@ -160,6 +160,9 @@ fn flags(interest: Interest, trigger: Trigger) -> u32 {
     let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
+        if trigger == Trigger::Edge {
+            flags |= libc::EPOLLPRI;
+        }
     }
     if interest.is_writable() {
         flags |= libc::EPOLLOUT;
@@ -184,6 +187,7 @@ fn translate(flags: u32, token: u64) -> Event {
         has(libc::EPOLLERR),
     );
     event.read_closed |= has(libc::EPOLLRDHUP);
+    event.urgent |= has(libc::EPOLLPRI);
     event
 }
 

@@ -81,6 +81,7 @@ pub fn event(token: u64) -> Event {
         writable: false,
         hangup: false,
         read_closed: false,
+        urgent: false,
         error: false,
     }
 }

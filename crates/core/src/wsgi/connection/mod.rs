@@ -23,7 +23,7 @@ mod takeover;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use eventlet_http1::{BodyDecoder, HeadParser, RequestError};
+use eventlet_http1::{BodyDecoder, BodyLength, HeadParser, RequestError};
 use eventlet_reactor::TimerKey;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -34,7 +34,6 @@ use pyo3::types::PyString;
 pub(super) use self::closing::is_disconnect;
 use super::environ::Addresses;
 use super::exchange::Exchange;
-use super::input::Input;
 use super::server::WsgiServer;
 use super::transport::{self, PIECES, Transport};
 use crate::cell::GilCell;
@@ -60,6 +59,7 @@ struct State {
     drained: bool,
     parser: Option<Box<HeadParser>>,
     body: BodyDecoder,
+    body_length: BodyLength,
     /// The request that is to run next.
     exchange: Option<Py<Exchange>>,
     addresses: Option<Arc<Addresses>>,
@@ -175,7 +175,8 @@ impl Connection {
                     buffer: Vec::new(),
                     drained: true,
                     parser: None,
-                    body: BodyDecoder::new(eventlet_http1::BodyLength::None),
+                    body: BodyDecoder::new(BodyLength::None),
+                    body_length: BodyLength::None,
                     exchange: None,
                     addresses,
                     set_idle: None,
@@ -332,11 +333,6 @@ impl Connection {
             .with(py, |s| s.set_idle.replace(bound.clone_ref(py)));
         drop(old);
         Ok(bound)
-    }
-
-    /// The object that reads the running request's body.
-    pub(super) fn input(slf: &Bound<'_, Self>, expect_continue: bool) -> PyResult<Py<Input>> {
-        Py::new(slf.py(), Input::new(slf.clone().unbind(), expect_continue))
     }
 }
 

@@ -153,7 +153,7 @@ impl Connection {
             Ok(Some(length)) => {
                 let head = parser.head();
                 let exchange = Exchange::new(slf, head, bytes, length);
-                let body = BodyDecoder::new(head.body());
+                let body = head.body();
                 let rest = if buffer.is_empty() {
                     input[length..].to_vec()
                 } else {
@@ -173,7 +173,8 @@ impl Connection {
                     s.turn = server.turn();
                     s.fault = None;
                     s.buffer = rest;
-                    s.body = body;
+                    s.body = BodyDecoder::new(body);
+                    s.body_length = body;
                     (Next::Run, s.exchange.replace(exchange))
                 });
                 drop(old);
