@@ -329,9 +329,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[
-            [dict[str, Any] | None, str, str, str, int, int, float], object
-        ]
+        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
         | None,
         max_size: int,
         keepalive: bool,
@@ -345,6 +343,13 @@ class WsgiServer:
         header_line_limit: int,
         header_limit: int,
         rules: tuple[bool, bool, bool],
+        log_debug: Callable[[str], object] | None = None,
+        head_timeout: float | None = None,
+        body_timeout: float | None = None,
+        send_timeout: float | None = None,
+        max_requests_per_connection: int | None = None,
+        max_body_size: int | None = None,
+        max_header_count: int | None = None,
     ) -> Self: ...
     def drain(self) -> None: ...
     def retire(self) -> None: ...
@@ -357,7 +362,8 @@ class WsgiServer:
 
 @final
 class Connection:
-    def set_idle(self) -> None: ...
+    def set_idle(self, farewell: Callable[[], Any] | None = None) -> None: ...
+    def _say_farewell(self) -> None: ...
 
 @final
 class Exchange:

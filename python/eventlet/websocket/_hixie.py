@@ -139,6 +139,10 @@ class WebSocket:
         finally:
             self.socket.close()
 
+    def _go_away(self) -> None:
+        """Tell the peer that the server stops, and close the connection: `wait` returns None."""
+        self.close()
+
     def _log_close_error(self, error: OSError) -> None:
         if error.errno not in {errno.ENOTCONN, errno.EBADF}:
             self.log.write(f"{self.log_context} socket shutdown error: {error}\n")

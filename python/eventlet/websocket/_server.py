@@ -282,7 +282,11 @@ def _take_from_gunicorn(environ: dict[str, Any]) -> bytes:
 def _set_idle(environ: dict[str, Any], ws: WebSocket) -> None:
     """Have the server end the connection when it stops, rather than wait for its end."""
     set_idle = environ.get("eventlet.set_idle")
-    if set_idle is not None:
+    if set_idle is None:
+        return
+    if isinstance(getattr(set_idle, "__self__", None), _core.Connection):
+        set_idle(ws._go_away)
+    else:
         set_idle()
 
 

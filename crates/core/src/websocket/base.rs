@@ -18,6 +18,10 @@ pub struct WebSocketBase {
     pub(super) state: GilCell<State>,
 }
 
+/// A frame by itself, as Python sees it: whether it is final, whether it says that it is compressed, its opcode and
+/// its payload, unmasked.
+pub(super) type FrameParts<'py> = (bool, bool, u8, Bound<'py, PyBytes>);
+
 /// What there is of a connection.
 pub(super) struct State {
     pub codec: Codec,
@@ -27,8 +31,6 @@ pub(super) struct State {
     /// Bytes that have been received; those before `start` have been gone over.
     pub input: Vec<u8>,
     pub start: usize,
-    /// Whether the last read left nothing behind.
-    pub drained: bool,
     pub lock: Lock,
     /// The rest of a frame that has begun, or control frames that could not leave: they are first.
     pub unsent: Vec<u8>,
@@ -61,7 +63,6 @@ impl WebSocketBase {
                 plain: false,
                 input: Vec::new(),
                 start: 0,
-                drained: false,
                 lock: Lock::Free,
                 unsent: Vec::new(),
                 waiting_control: None,
@@ -116,7 +117,6 @@ impl WebSocketBase {
         let socket = (!socket.is_none()).then(|| socket.unbind());
         let old = self.state.with(py, |s| {
             s.plain = plain;
-            s.drained = false;
             std::mem::replace(&mut s.socket, socket)
         });
         drop(old);
@@ -267,9 +267,7 @@ impl WebSocketBase {
 
     /// The next frame by itself: whether it is final, whether it says that it is compressed, its opcode and its
     /// payload, unmasked. None at the end of the connection.
-    fn _next_frame<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<Option<(bool, bool, u8, Bound<'py, PyBytes>)>> {
+    fn _next_frame<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<FrameParts<'py>>> {
         Self::next_frame(slf)
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use crate::net::buffer::errno;
 
 /// The most that is read at once: a message of 64 KiB with its header, and then some.
-const READ_SIZE: usize = 128 * 1024;
+pub const READ_SIZE: usize = 128 * 1024;
 
 /// A buffer for writing that has grown beyond this is not kept, in bytes.
 const KEPT: usize = 256 * 1024;

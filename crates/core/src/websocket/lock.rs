@@ -43,40 +43,41 @@ impl WebSocketBase {
             _ => None,
         });
         let semaphore = match shared {
-            Some(semaphore) => semaphore,
-            None => {
-                let semaphore = py.get_type::<Semaphore>().call1((0,))?;
-                let semaphore = semaphore.cast_into::<Semaphore>()?.unbind();
-                // Making it may have run other code, after which nobody may hold the lock, or it be shared.
-                let (taken, shared) = self.state.with(py, |s| {
-                    if s.lock.try_take() {
-                        return (true, None);
-                    }
-                    match &s.lock {
-                        Lock::Shared(other) => (false, Some(other.clone_ref(py))),
-                        _ => {
-                            s.lock = Lock::Shared(semaphore.clone_ref(py));
-                            (false, None)
-                        }
-                    }
-                });
-                if taken {
-                    return Ok(());
-                }
-                shared.unwrap_or(semaphore)
-            }
+            Some(semaphore) => Some(semaphore),
+            None => self.share(py)?,
+        };
+        let Some(semaphore) = semaphore else {
+            return Ok(());
         };
         semaphore.call_method0(py, intern!(py, "acquire")).map(drop)
     }
 
+    /// Makes a semaphore of the lock, to wait for; none if the lock has been taken instead.
+    #[cold]
+    fn share(&self, py: Python<'_>) -> PyResult<Option<Py<Semaphore>>> {
+        let semaphore = py.get_type::<Semaphore>().call1((0,))?;
+        let semaphore = semaphore.cast_into::<Semaphore>()?.unbind();
+        // Making it may have run other code, after which the lock may be free.
+        Ok(self.state.with(py, |s| {
+            if s.lock.try_take() {
+                return None;
+            }
+            if let Lock::Shared(other) = &s.lock {
+                return Some(other.clone_ref(py));
+            }
+            s.lock = Lock::Shared(semaphore.clone_ref(py));
+            Some(semaphore.clone_ref(py))
+        }))
+    }
+
     /// Gives the lock to the next who waits, or up.
     pub(super) fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let shared = self.state.with(py, |s| match &s.lock {
-            Lock::Shared(semaphore) => Some(semaphore.clone_ref(py)),
-            _ => {
-                s.lock = Lock::Free;
-                None
+        let shared = self.state.with(py, |s| {
+            if let Lock::Shared(semaphore) = &s.lock {
+                return Some(semaphore.clone_ref(py));
             }
+            s.lock = Lock::Free;
+            None
         });
         let Some(semaphore) = shared else {
             return Ok(());

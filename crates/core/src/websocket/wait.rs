@@ -11,19 +11,19 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use super::base::{Ended, WebSocketBase};
+use super::base::{Ended, FrameParts, WebSocketBase};
 use super::io;
 use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::io::Direction;
 use crate::hub::wait::{Begun, Readiness};
 use crate::hub::{self, Hub};
-use crate::net::fd;
 use crate::net::limit::{self, Limit, Next};
+use crate::net::{emptied, fd};
 
 /// `RFC6455WebSocket.wait(timeout=None)`.
 pub struct Wait {
     websocket: Py<WebSocketBase>,
-    wait: Readiness,
+    readiness: Readiness,
     limit: Limit,
 }
 
@@ -84,7 +84,7 @@ impl Wait {
                     };
                     let socket = socket.into_bound(py);
                     let read = if plain {
-                        this.read(&socket)?
+                        this.read(&socket, &mut limit)?
                     } else {
                         this.read_object(&socket, limit)?
                     };
@@ -99,10 +99,10 @@ impl Wait {
                             let hub = hub::current(py)?;
                             match Readiness::begin(hub, fd, Direction::Read, deadline)? {
                                 Begun::Over(wake) => limit::timely(wake)?,
-                                Begun::Waits(wait, greenlet) => {
+                                Begun::Waits(readiness, greenlet) => {
                                     let call = Self {
                                         websocket: websocket.unbind(),
-                                        wait,
+                                        readiness,
                                         limit,
                                     };
                                     return Ok(Step::Wait(call, greenlet));
@@ -143,12 +143,12 @@ the code for that, which `close_code` tells.";
     }
 
     fn hub(&self) -> &Py<Hub> {
-        self.wait.hub()
+        self.readiness.hub()
     }
 
     fn resume(self, py: Python<'_>, switched: PyResult<Bound<'_, PyAny>>) -> PyResult<Step<Self>> {
         let websocket = self.websocket.into_bound(py);
-        match self.wait.end(py, switched) {
+        match self.readiness.end(py, switched) {
             Ok(wake) => limit::timely(wake)?,
             Err(error) if is_closed(py, &error) => {
                 websocket.get().disconnected(py);
@@ -225,14 +225,19 @@ impl WebSocketBase {
 
     /// Receives without waiting, and goes over what has come.
     #[inline]
-    fn read(&self, socket: &Bound<'_, PyAny>) -> PyResult<Read> {
+    fn read(&self, socket: &Bound<'_, PyAny>, limit: &mut Limit) -> PyResult<Read> {
         let py = socket.py();
         let Ok(fd) = fd::of(socket) else {
             // Closed by another green thread.
             return Ok(Read::End);
         };
+        if emptied::is_empty(py, fd, io::READ_SIZE, 0) && limit.look_up(socket)? {
+            return Ok(Read::Nothing(fd, libc::EAGAIN));
+        }
         let mut buffer = io::take_input();
         let result = io::receive(fd, &mut buffer);
+        let received = *result.as_ref().unwrap_or(&0);
+        emptied::note(py, fd, received, buffer.len(), 0);
         let read = match result {
             Ok(0) => Read::End,
             Ok(count) => {
@@ -287,9 +292,7 @@ impl WebSocketBase {
     }
 
     /// The next frame by itself, with a `recv` of the socket for each part of it.
-    pub(super) fn next_frame<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<Option<(bool, bool, u8, Bound<'py, PyBytes>)>> {
+    pub(super) fn next_frame<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<FrameParts<'py>>> {
         let py = slf.py();
         let this = slf.get();
         loop {
