@@ -410,6 +410,7 @@ def encode_header_line(name: str, value: str) -> bytes: ...
 
 # --- WebSocket ---------------------------------------------------------------------------------
 
+@disjoint_base
 class WebSocketBase:
     socket: Any
     max_frame_length: int
@@ -426,7 +427,7 @@ class WebSocketBase:
     def _awaits_close(self) -> bool: ...
     @property
     def _remote_close_data(self) -> bytes | None: ...
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def send(
         self,
         message: Any,

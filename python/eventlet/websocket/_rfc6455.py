@@ -83,8 +83,8 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
         self._set_extensions(value)
         self._extensions = value or {}
 
-    @property  # type: ignore[override]
-    def _msgs(self) -> deque[Any]:
+    @property
+    def _msgs(self) -> deque[Any]:  # type: ignore[override]
         # Nothing of ours is in it: messages are not received before somebody wants them.
         if self._messages is None:
             self._messages = deque()
