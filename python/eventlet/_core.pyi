@@ -329,9 +329,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[
-            [dict[str, Any] | None, str, str, str, int, int, float], object
-        ]
+        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
         | None,
         max_size: int,
         keepalive: bool,
