@@ -53,7 +53,7 @@ class Server:
         try:
             for _ in range(2):  # the first time to be accepted
                 order = iter(range(len(handles)))
-                self.handle = lambda: handle(next(order))
+                self.handle = lambda order=order: handle(next(order))
                 for client in clients:
                     client.sendall(REQUEST)
                 for client in clients:
