@@ -11,7 +11,7 @@ import socket
 
 import pytest
 
-from support.http_server import Closed, Server
+from support.http_server import PATIENCE, Closed, Server
 
 #: Applications by path; the server of most tests.
 SITE = r'''
@@ -613,6 +613,13 @@ def test_a_body_shorter_than_its_length_ends_the_connection(site, generator):
     assert error.value.args == (b"abc",)
 
 
+@pytest.mark.parametrize("result", ["b''", "set()", "{}", "range(0)"])
+def test_anything_empty_has_no_length_to_find_out(site, result):
+    text = f"start('200 OK', []); result = {result}"
+    response = site.get("/run", headers=code(text))
+    assert (response["Content-Length"], response.body) == ("0", b"")
+
+
 def test_generator_is_chunked(site):
     with site.connect() as client:
         response = client.get("/respond", headers=spec(result=[b"ab", b"", b"c"], generator=True))
@@ -685,6 +692,23 @@ def test_responses_without_a_body(site, status, result):
 
 def test_status_without_a_reason(site):
     assert site.get("/respond", headers=spec(status="299 ")).status == 299
+
+
+def test_names_that_are_not_ascii(site):
+    response = site.get("/respond", headers=spec(headers=[("wITH-\xdf-lATIN1-\xff", "\xe9")]))
+    assert response["With-\xdf-Latin1-\xff"] == "\xe9"
+
+
+def test_characters_that_cannot_be_sent():
+    from eventlet import wsgi
+
+    assert wsgi._encode_header_line(("x-\xdf", "a b")) == b"x-\xdf: a b\r\n"
+    with pytest.raises(UnicodeEncodeError, match=r"'\\u2603'.*header values.*RFC 8187"):
+        wsgi._encode_header_line(("x", "\u2603"))
+    with pytest.raises(UnicodeEncodeError, match="header names"):
+        wsgi._encode_header_line(("\u2603", "x"))
+    with pytest.raises(ValueError, match="control character"):
+        wsgi._encode_header_line(("x", "a\nb"))
 
 
 def test_header_names_are_capitalized(serve, site):
@@ -1024,16 +1048,32 @@ def test_start_and_end_are_logged(serve):
 # Options
 
 
+LISTENS = """
+def main(sock, options):
+    import eventlet, os
+    from eventlet import hubs
+    eventlet.spawn(wsgi.server, sock, app, **options)
+    while True:
+        hubs.trampoline(0, read=True)
+        event(os.read(0, 1000).decode().strip()).send()
+"""
+
+
 def test_max_size(serve):
-    server = serve("max_size=2")
+    server = serve("max_size=2", SITE + LISTENS)
     with server.connect() as first, server.connect() as second, server.connect() as third:
-        assert first.get().body == second.get().body == b"Hello!"
-        third.send(GET)
-        for _ in range(10):
-            assert json.loads(first.get("/stats").body)["accepted"] == 2
-        second.close()
-        assert third.response().body == b"Hello!"
-        assert json.loads(first.get("/stats").body)["connections"] == 2
+        for name, client in (("first", first), ("second", second)):
+            client.send(f"GET /wait?{name} HTTP/1.1\r\nHost: t\r\n\r\n")
+            server.wait_out(f"waiting {name}")
+        third.send("GET /release?first HTTP/1.1\r\nHost: t\r\n\r\n")
+        third.sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            third.response()
+        third.sock.settimeout(PATIENCE)
+        tell(server, "second")
+        assert second.response().body == b"waited"
+        assert third.response().body == b"released"
+        assert first.response().body == b"waited"
 
 
 def test_max_size_many(serve):
@@ -1093,6 +1133,7 @@ def test_socket_timeout(serve):
         assert client.is_closed()
     with server.connect() as client:  # half a head
         client.send("GET / HT")
+        assert client.response().status == 408
         assert client.is_closed()
     with server.connect() as client:  # between requests
         assert client.get().body == b"Hello!"
@@ -1115,6 +1156,7 @@ def test_a_short_socket_timeout_beats_a_long_keepalive(serve):
     with server.connect() as client:
         client.get()
         client.send("GET / HT")
+        assert client.response().status == 408
         assert client.is_closed()
 
 
@@ -1227,6 +1269,7 @@ def test_posthooks(site):
     text += "def hook(env, *a, **k): print('hook', env['PATH_INFO'], a, k, flush=True)\n"
     text += "env['eventlet.posthooks'].append((hook, (1, 2), {'x': 3}))\n"
     text += "env['eventlet.posthooks'].append((lambda env: 1/0, (), {}))\n"
+    text += "env['eventlet.posthooks'].append('no hook')\n"
     text += "env['eventlet.posthooks'].append((hook, (), {}))\nresult = [b'hooked']"
     with site.connect() as client:
         assert client.get("/run", headers=code(text)).body == b"hooked"

@@ -329,9 +329,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[
-            [dict[str, Any] | None, str, str, str, int, int, float], object
-        ]
+        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
         | None,
         max_size: int,
         keepalive: bool,
@@ -344,6 +342,14 @@ class WsgiServer:
         url_length_limit: int,
         header_line_limit: int,
         header_limit: int,
+        rules: tuple[bool, bool, bool],
+        log_debug: Callable[[str], object] | None = None,
+        head_timeout: float | None = None,
+        body_timeout: float | None = None,
+        send_timeout: float | None = None,
+        max_requests_per_connection: int | None = None,
+        max_body_size: int | None = None,
+        max_header_count: int | None = None,
     ) -> Self: ...
     def drain(self) -> None: ...
     def retire(self) -> None: ...
@@ -371,15 +377,25 @@ class Exchange:
 class Input:
     def __iter__(self) -> Self: ...
     def __next__(self) -> bytes: ...
+    chunked_input: bool
+    content_length: int | None
+    wfile: Any
+    wfile_line: Any
+    @property
+    def is_hundred_continue_response_sent(self) -> bool: ...
     @property
     def position(self) -> int: ...
+    @property
+    def should_send_hundred_continue(self) -> bool: ...
     def get_socket(self) -> Any: ...
     def take_buffered(self) -> bytes: ...
     def read(self, size: int | None = None, /) -> bytes: ...
     def readline(self, size: int | None = None, /) -> bytes: ...
     def readlines(self, hint: int | None = None, /) -> list[bytes]: ...
     def send_hundred_continue_response(self) -> None: ...
-    def set_hundred_continue_response_headers(self, headers: list[tuple[str, str]]) -> None: ...
+    def set_hundred_continue_response_headers(
+        self, headers: Iterable[tuple[str, str]], capitalize_response_headers: bool = True
+    ) -> None: ...
 
 @final
 class Worker:
@@ -388,6 +404,8 @@ class Worker:
 @final
 class Writer:
     def __call__(self, data: bytes) -> None: ...
+
+def encode_header_line(name: str, value: str) -> bytes: ...
 
 # --- Sockets -----------------------------------------------------------------------------------
 

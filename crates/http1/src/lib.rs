@@ -22,7 +22,8 @@
 //!
 //! There is one parser and no lenient mode. A message that two implementations could frame in two
 //! ways is refused ([`RequestError`]), because a proxy in front of the server that chooses the
-//! other way turns the difference into request smuggling (RFC 9112 section 11.2).
+//! other way turns the difference into request smuggling (RFC 9112 section 11.2). What an operator
+//! may relax ([`Rules`]) are refusals that the RFC does not demand, or demands of the client.
 //!
 //! **Split invariance.** Every parser here is a state machine that goes over the bytes once, from
 //! left to right, and that may be suspended between any two of them. Limits are positions in the
@@ -45,7 +46,7 @@ mod syntax;
 
 pub use body::{BodyDecoder, Decoded};
 pub use error::RequestError;
-pub use limits::Limits;
+pub use limits::{Limits, Rules};
 pub use request::{
     BodyLength, FieldKind, Head, HeadParser, HeaderField, Span, TargetForm, Version,
 };

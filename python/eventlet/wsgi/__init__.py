@@ -16,6 +16,7 @@ figures. Both are native; the package takes the options and has what has to be P
 
 from __future__ import annotations
 
+from eventlet import _core
 from eventlet.corolocal import local
 from eventlet.wsgi._defaults import (
     DEFAULT_LOG_FORMAT,
@@ -43,6 +44,7 @@ __all__ = [
     "LoggerNull",
     "RequestLog",
     "Server",
+    "TruncatedBodyError",
     "WSGIApplication",
     "format_date_time",
     "get_logger",
@@ -60,6 +62,14 @@ WSGI_LOCAL = local()
 
 class ChunkReadError(ValueError):
     """The body of a request is malformed."""
+
+
+class TruncatedBodyError(ChunkReadError, ConnectionError):
+    """The connection ended within a request body that comes in chunks."""
+
+
+def _encode_header_line(header: tuple[str, str]) -> bytes:
+    return _core.encode_header_line(*header)
 
 
 def format_date_time(timestamp: float) -> str:

@@ -6,7 +6,7 @@
 //! So the template with those fields in it is kept for the last few header sections, and a request whose
 //! section is among them costs one comparison instead of a string for every name and value.
 
-use eventlet_http1::{FieldKind, Head};
+use eventlet_http1::{BodyLength, FieldKind, Head};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -173,6 +173,10 @@ impl EnvironBuilder {
             let value = latin1(py, field.value.of(buf))?;
             raw.push(PyTuple::new(py, [name.as_any(), value.as_any()])?);
             if field.kind == FieldKind::ContentLength {
+                if head.body() == BodyLength::Chunked {
+                    // It means nothing then (RFC 9112 section 6.3), so nobody is to see it.
+                    continue;
+                }
                 environ.set_item(intern!(py, "CONTENT_LENGTH"), value)?;
                 continue;
             }

@@ -11,21 +11,21 @@ use std::num::NonZeroUsize;
 
 use eventlet_http1::response::{
     AppHeaders, BodyFraming, ConnectionHeader, Finish, Framing, HeaderRole, RequestInfo,
-    ResponseBody, ResponseError, Status, encode, framing,
+    ResponseBody, Status, encode, framing,
 };
 use eventlet_http1::{Head, Version};
-use pyo3::exceptions::{PyAssertionError, PyException, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::string::PyStringData;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::connection::{Connection, Fault, is_disconnect};
 use super::date;
 use super::input::Input;
 use super::log::Entry;
+use super::text::{Part, refused, with_latin1};
 use super::transport::{PIECES, block_of};
 use crate::cell::GilCell;
 use crate::{clock, errors};
@@ -133,13 +133,13 @@ impl Exchange {
         let server = connection.get().server.get();
         let addresses = connection.get().addresses(py)?;
         let environ = server.environ.build(py, head, bytes, length, &addresses)?;
-        let input = Connection::input(connection, head.expect_continue())?;
+        let input = Py::new(py, Input::new(connection.clone().unbind(), head))?;
         environ.set_item(intern!(py, "wsgi.input"), &input)?;
         environ.set_item(intern!(py, "eventlet.input"), &input)?;
         let set_idle = Connection::idle_setter(connection)?;
         environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
         let mut request = head.request_info();
-        request.keep_alive &= server.config.keepalive && !server.is_retiring();
+        request.keep_alive &= connection.get().may_persist(py);
         if server.config.http10 {
             request.version = Version::Http10;
             request.keep_alive = false;
@@ -272,6 +272,7 @@ impl Exchange {
         }
         if is_new {
             first = this.head(py, known)?;
+            this.input.get().begin_response(py);
         }
         // Blocks that were gathered come first; they are few bytes.
         let joined;
@@ -409,9 +410,9 @@ impl Exchange {
                 code: 408,
                 reason: b"Request Timeout",
             },
-            Fault::Malformed => Status {
-                code: 400,
-                reason: b"Bad Request",
+            Fault::Malformed(error) => Status {
+                code: error.status(),
+                reason: error.reason().as_bytes(),
             },
         };
         Self::answer(slf, status, &format!("{}\n", error.value(py)))
@@ -457,7 +458,7 @@ impl Exchange {
         let mut head = Vec::with_capacity(256);
         let mut connection_lines = Vec::new();
         let mut app = AppHeaders::default();
-        let code = with_latin1(status, "the status", |status| {
+        let code = with_latin1(status, Part::Status, |status| {
             let parsed = Status::parse(status).map_err(|error| refused(error, status, b""))?;
             encode::status_line(&mut head, protocol_version(config.http10), parsed);
             Ok(parsed.code)
@@ -468,8 +469,8 @@ impl Exchange {
             encode::header_line
         };
         let mut add = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
-            with_latin1(name, "a header name", |name| {
-                with_latin1(value, "a header value", |value| {
+            with_latin1(name, Part::Name, |name| {
+                with_latin1(value, Part::Value, |value| {
                     let role = app.note(name, value).map_err(|e| refused(e, name, value))?;
                     match role {
                         HeaderRole::Connection => line(&mut connection_lines, name, value),
@@ -545,18 +546,36 @@ impl Exchange {
         if hooks.cast::<PyList>().is_ok_and(PyListMethods::is_empty) {
             return Ok(());
         }
-        for hook in hooks.try_iter()? {
-            let (function, args, kwargs): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyDict>) =
-                hook?.extract()?;
-            let mut all = vec![environ.clone().into_any()];
-            for arg in args.try_iter()? {
-                all.push(arg?);
+        let report = |error: PyErr| {
+            if !error.is_instance_of::<PyException>(py) && !is_time_limit(&error) {
+                return Err(error);
             }
-            if let Err(error) = function.call(PyTuple::new(py, all)?, Some(&kwargs)) {
-                errors::unraisable(py, error, Some(&function));
+            errors::unraisable(py, error, Some(&hooks));
+            Ok(())
+        };
+        // The response is out; what goes wrong from here on is the operator's to know.
+        let hooks = match hooks.try_iter() {
+            Ok(hooks) => hooks,
+            Err(error) => return report(error),
+        };
+        for hook in hooks {
+            if let Err(error) = hook.and_then(|hook| Self::call_hook(&hook, environ)) {
+                report(error)?;
             }
         }
         Ok(())
+    }
+
+    /// Calls `hook`, which is `(function, args, kwargs)`, with the environ in front of its arguments.
+    fn call_hook(hook: &Bound<'_, PyAny>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+        let (function, args, kwargs): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyDict>) =
+            hook.extract()?;
+        let mut all = vec![environ.clone().into_any()];
+        for arg in args.try_iter()? {
+            all.push(arg?);
+        }
+        let all = PyTuple::new(hook.py(), all)?;
+        function.call(all, Some(&kwargs)).map(drop)
     }
 
     fn write_log(&self, py: Python<'_>) -> PyResult<()> {
@@ -617,52 +636,17 @@ fn only_block<'py>(result: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     }
 }
 
-/// The length of a body that is there in full: of a list or tuple of bytes.
+/// The length of a body that is there in full: of a list or tuple of bytes, or of anything empty.
 fn known_length(result: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
     if result.cast::<PyList>().is_err() && result.cast::<PyTuple>().is_err() {
-        return Ok(None);
+        let is_sized = result.hasattr(intern!(result.py(), "__len__"))?;
+        return Ok((is_sized && result.len()? == 0).then_some(0));
     }
     let mut total = 0;
     for block in result.try_iter()? {
         total += block?.len()? as u64;
     }
     Ok(Some(total))
-}
-
-/// Lends the characters of a string as bytes, as PEP 3333 has them; other objects are turned into one.
-fn with_latin1<R>(
-    object: &Bound<'_, PyAny>,
-    what: &str,
-    f: impl FnOnce(&[u8]) -> PyResult<R>,
-) -> PyResult<R> {
-    let text = match object.cast::<PyString>() {
-        Ok(text) => text.clone(),
-        Err(_) if object.is_instance_of::<PyBytes>() => {
-            return Err(PyTypeError::new_err(format!(
-                "{what} must be a str (PEP 3333), not {}",
-                object.repr()?
-            )));
-        }
-        Err(_) => object.str()?,
-    };
-    // SAFETY: the string is alive for as long as `f` has its bytes, and strings do not change.
-    match unsafe { text.data()? } {
-        PyStringData::Ucs1(bytes) => f(bytes),
-        _ => Err(PyValueError::new_err(format!(
-            "{what} must consist of characters below 256 (PEP 3333): {}",
-            text.repr()?
-        ))),
-    }
-}
-
-#[cold]
-fn refused(error: ResponseError, name: &[u8], value: &[u8]) -> PyErr {
-    let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-    PyValueError::new_err(if value.is_empty() {
-        format!("{error}: '{}'", shown(name))
-    } else {
-        format!("{error}: '{}: {}'", shown(name), shown(value))
-    })
 }
 
 /// The exception of an `exc_info` triple, with its traceback.

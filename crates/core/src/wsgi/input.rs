@@ -1,12 +1,15 @@
 //! `wsgi.input`: the body of a request as a file to read.
 
-use pyo3::exceptions::PyValueError;
+use eventlet_http1::response::{check_header, encode};
+use eventlet_http1::{BodyLength, Head};
+use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use super::connection::Connection;
-use super::transport::PIECES;
+use super::text::{Part, refused, with_latin1};
+use super::transport::{PIECES, Patience};
 use crate::cell::GilCell;
 
 /// The most of an unread body that is read and thrown away to keep the connection, in bytes.
@@ -26,12 +29,26 @@ struct State {
     /// Decoded bytes; those before `start` have been read.
     decoded: Vec<u8>,
     start: usize,
-    /// Whether the client waits to be told to go on.
-    expects: bool,
+    expectation: Expectation,
     continue_headers: Vec<u8>,
+    /// Whether `continue_headers` has been sent at least once.
+    continued: bool,
+    /// Whether the response has begun, so that no other can precede it.
+    responding: bool,
     /// The request is over; there is nothing to read any more.
     ended: bool,
     position: u64,
+}
+
+/// Whether the client waits to be told to go on before it sends the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expectation {
+    /// It does not, or has been told.
+    None,
+    /// It does.
+    Waits,
+    /// It may, but cannot be told: it speaks HTTP/1.0.
+    MayWait,
 }
 
 #[pymethods]
@@ -118,41 +135,140 @@ impl Input {
         Connection::socket(slf.get().connection.bind(slf.py()))
     }
 
-    /// Sets headers for the `100 Continue` response: a list of pairs of strings.
+    /// Sets headers for the `100 Continue` response: pairs of strings, as for `start_response`.
+    #[pyo3(signature = (headers, capitalize_response_headers = true))]
     fn set_hundred_continue_response_headers(
         &self,
-        py: Python<'_>,
-        headers: Vec<(String, String)>,
+        headers: &Bound<'_, PyAny>,
+        capitalize_response_headers: bool,
     ) -> PyResult<()> {
         let mut encoded = Vec::new();
-        for (name, value) in headers {
-            eventlet_http1::response::check_header(name.as_bytes(), value.as_bytes())
-                .map_err(|error| PyValueError::new_err(format!("{error}: {name:?}: {value:?}")))?;
-            eventlet_http1::response::encode::header_line(
-                &mut encoded,
-                name.as_bytes(),
-                value.as_bytes(),
-            );
+        let line = if capitalize_response_headers {
+            encode::header_line_capitalized
+        } else {
+            encode::header_line
+        };
+        for header in headers.try_iter()? {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = header?.extract()?;
+            with_latin1(&name, Part::Name, |name| {
+                with_latin1(&value, Part::Value, |value| {
+                    check_header(name, value).map_err(|error| refused(error, name, value))?;
+                    line(&mut encoded, name, value);
+                    Ok(())
+                })
+            })?;
         }
-        self.state.with(py, |s| s.continue_headers = encoded);
+        self.state
+            .with(headers.py(), |s| s.continue_headers = encoded);
         Ok(())
     }
 
-    /// Sends a `100 Continue` response now. It may be sent more than once, with other headers.
+    /// Sends a `100 Continue` response now, unless the final response has begun or the client speaks
+    /// HTTP/1.0, which has none. It may be sent more than once, with other headers.
+    ///
+    /// After the end of a chunked body it asks for another one, which is read as the continuation of the
+    /// first.
     fn send_hundred_continue_response(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        let connection = this.connection.get();
         let headers = this.state.with(py, |s| {
-            s.expects = false;
-            std::mem::take(&mut s.continue_headers)
+            if s.responding || s.expectation == Expectation::MayWait {
+                return None;
+            }
+            s.expectation = Expectation::None;
+            s.continued = true;
+            Some(std::mem::take(&mut s.continue_headers))
         });
+        let Some(headers) = headers else {
+            return Ok(());
+        };
+        connection.continue_chunks(py);
         let mut response = b"HTTP/1.1 100 Continue\r\n".to_vec();
         response.extend_from_slice(&headers);
         response.extend_from_slice(b"\r\n");
-        let connection = this.connection.get();
         let pieces: [&[u8]; PIECES] = [&response, b"", b""];
         connection.write(py, pieces)
     }
+
+    /// Whether a `100 Continue` response has been sent.
+    #[getter]
+    fn is_hundred_continue_response_sent(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.continued)
+    }
+
+    /// Whether the client waits for a `100 Continue` response and has got none.
+    #[getter]
+    fn should_send_hundred_continue(&self, py: Python<'_>) -> bool {
+        !self.may_continue(py)
+    }
+
+    /// Whether the body comes in chunks. To be set only before any of it has been read.
+    #[getter]
+    fn chunked_input(&self, py: Python<'_>) -> bool {
+        self.connection.get().body_length(py) == BodyLength::Chunked
+    }
+
+    #[setter]
+    fn set_chunked_input(&self, py: Python<'_>, chunked: bool) {
+        if chunked != self.chunked_input(py) {
+            let length = if chunked {
+                BodyLength::Chunked
+            } else {
+                BodyLength::None
+            };
+            self.connection.get().set_body_length(py, length);
+        }
+    }
+
+    /// The length of the body that the client has announced, in bytes; None if it comes in chunks. To be
+    /// set only before any of it has been read.
+    #[getter]
+    fn content_length(&self, py: Python<'_>) -> Option<u64> {
+        match self.connection.get().body_length(py) {
+            BodyLength::None => Some(0),
+            BodyLength::Length(length) => Some(length),
+            BodyLength::Chunked => None,
+        }
+    }
+
+    #[setter]
+    fn set_content_length(&self, py: Python<'_>, length: Option<u64>) {
+        let length = match length {
+            Some(length) => BodyLength::Length(length),
+            None if self.chunked_input(py) => BodyLength::Chunked,
+            None => BodyLength::None,
+        };
+        self.connection.get().set_body_length(py, length);
+    }
+
+    /// Not None if the client waits to be told to send the body. To be set, to any file, to say that it
+    /// does.
+    #[getter]
+    fn wfile(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        let waits = !slf.get().may_continue(slf.py());
+        waits.then(|| slf.clone().into_any().unbind())
+    }
+
+    #[setter]
+    fn set_wfile(&self, py: Python<'_>, file: Option<&Bound<'_, PyAny>>) {
+        let expectation = match file {
+            Some(_) => Expectation::Waits,
+            None => Expectation::None,
+        };
+        self.state.with(py, |s| s.expectation = expectation);
+    }
+
+    /// The status line of a `100 Continue` response. What is assigned is ignored: there is but one.
+    #[getter]
+    #[allow(clippy::unused_self, reason = "an attribute of instances")]
+    fn wfile_line(&self) -> &'static [u8] {
+        b"HTTP/1.1 100 Continue\r\n"
+    }
+
+    #[setter]
+    #[allow(clippy::unused_self, reason = "an attribute of instances")]
+    fn set_wfile_line(&self, _line: Option<&Bound<'_, PyAny>>) {}
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)
@@ -161,14 +277,23 @@ impl Input {
 
 impl Input {
     /// The body of the request that `connection` runs.
-    pub(super) fn new(connection: Py<Connection>, expects: bool) -> Self {
+    pub(super) fn new(connection: Py<Connection>, head: &Head) -> Self {
+        let expectation = if head.expect_continue() {
+            Expectation::Waits
+        } else if head.may_withhold_body() {
+            Expectation::MayWait
+        } else {
+            Expectation::None
+        };
         Self {
             connection,
             state: GilCell::new(State {
                 decoded: Vec::new(),
                 start: 0,
-                expects,
+                expectation,
                 continue_headers: Vec::new(),
+                continued: false,
+                responding: false,
                 ended: false,
                 position: 0,
             }),
@@ -180,19 +305,23 @@ impl Input {
         let py = slf.py();
         let this = slf.get();
         let connection = this.connection.bind(py);
-        let timeout = connection.get().server.get().config.socket_timeout;
+        let timeout = connection.get().server.get().config.body_timeout;
         loop {
-            let (satisfied, expects) = this.state.with(py, |s| {
-                (s.ended || enough(&s.decoded[s.start..]), s.expects)
+            let (satisfied, expectation, responding) = this.state.with(py, |s| {
+                let satisfied = s.ended || enough(&s.decoded[s.start..]);
+                (satisfied, s.expectation, s.responding)
             });
             if satisfied || connection.get().body_is_finished(py) {
                 return Ok(());
             }
-            if expects {
-                Self::send_hundred_continue_response(slf)?;
+            if expectation != Expectation::None {
+                if expectation == Expectation::Waits && !responding {
+                    Self::send_hundred_continue_response(slf)?;
+                }
+                this.state.with(py, |s| s.expectation = Expectation::None);
             }
             let mut fresh = Vec::new();
-            let more = Connection::read_body(connection, &mut fresh, timeout)?;
+            let more = Connection::read_body(connection, &mut fresh, &mut Patience::new(timeout))?;
             this.state.with(py, |s| {
                 if s.start > 0 {
                     s.decoded.drain(..s.start);
@@ -232,7 +361,12 @@ impl Input {
 
     /// False if the client was promised an answer to its `Expect` and got none.
     pub(super) fn may_continue(&self, py: Python<'_>) -> bool {
-        !self.state.with(py, |s| s.expects)
+        self.state.with(py, |s| s.expectation == Expectation::None)
+    }
+
+    /// The response is about to begin.
+    pub(super) fn begin_response(&self, py: Python<'_>) {
+        self.state.with(py, |s| s.responding = true);
     }
 
     /// Reads the rest of the body and throws it away; false if that cannot be done in reasonable bounds.
@@ -241,15 +375,16 @@ impl Input {
         let connection = slf.get().connection.bind(py);
         // The request is over; a client that sends no more must not keep the server from ending.
         connection.get().set_idle(py);
-        let timeout = connection.get().head_limit();
+        // For all of it: one that trickles would be read for ever otherwise.
+        let mut patience = Patience::new(connection.get().server.get().config.body_timeout);
         let mut discarded = 0;
         while !connection.get().body_is_finished(py) {
             let mut fresh = Vec::new();
-            match Connection::read_body(connection, &mut fresh, timeout) {
+            match Connection::read_body(connection, &mut fresh, &mut patience) {
                 Ok(true) => {}
                 Ok(false) => return Ok(connection.get().body_is_finished(py)),
                 // Whatever is wrong with the body, the response has been sent; there is no other.
-                Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                Err(error) if error.is_instance_of::<PyException>(py) => {
                     return Ok(false);
                 }
                 Err(error) => return Err(error),

@@ -23,6 +23,7 @@ pub mod exchange;
 pub mod input;
 pub mod log;
 pub mod server;
+pub mod text;
 pub mod transport;
 pub mod worker;
 
@@ -35,5 +36,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
     module.add_class::<input::Input>()?;
-    module.add_class::<worker::Worker>()
+    module.add_class::<worker::Worker>()?;
+    module.add_function(wrap_pyfunction!(text::encode_header_line, module)?)
 }

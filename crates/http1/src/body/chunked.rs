@@ -29,6 +29,8 @@ pub(super) struct ChunkedDecoder {
     state: State,
     /// The size of the current chunk, then what is left of its data.
     size: u64,
+    /// Bytes of data in the chunks whose lines have been read.
+    data: u64,
     /// Bytes of the current chunk line.
     line: usize,
     /// Bytes of extensions in the body.
@@ -66,6 +68,28 @@ impl ChunkedDecoder {
 
     pub(super) fn is_finished(&self) -> bool {
         matches!(self.state, State::Done)
+    }
+
+    /// The fewest bytes until the end of the body.
+    pub(super) fn needed(&self) -> u64 {
+        // What follows the line end of a chunk line, and what has to follow that.
+        let data = if self.size == 0 {
+            EMPTY_LINE
+        } else {
+            self.size.saturating_add(CRLF).saturating_add(LAST_CHUNK)
+        };
+        match &self.state {
+            State::Size if self.line == 0 => LAST_CHUNK,
+            State::Size | State::Extension => data.saturating_add(CRLF),
+            // A semicolon, at least.
+            State::Gap => data.saturating_add(CRLF + 1),
+            State::SizeLf => data.saturating_add(1),
+            State::Data => data,
+            State::DataCr => CRLF + LAST_CHUNK,
+            State::DataLf => 1 + LAST_CHUNK,
+            State::Trailers(trailers) => trailers.needed(),
+            State::Done => 0,
+        }
     }
 
     fn run(
@@ -125,7 +149,7 @@ impl ChunkedDecoder {
         match (&self.state, byte) {
             (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.count_line(1, limits)?;
-                self.push_digit(byte)?;
+                self.push_digit(byte, limits)?;
                 Ok(State::Size)
             }
             (State::Size | State::Gap, _) if self.line == 0 => Err(RequestError::InvalidChunkSize),
@@ -143,6 +167,7 @@ impl ChunkedDecoder {
             (State::Gap, _) => Err(RequestError::InvalidChunkExtension),
             (State::SizeLf, b'\n') => {
                 self.line = 0;
+                self.data += self.size;
                 Ok(if self.size == 0 {
                     State::Trailers(Trailers::default())
                 } else {
@@ -156,13 +181,16 @@ impl ChunkedDecoder {
         }
     }
 
-    fn push_digit(&mut self, byte: u8) -> Result<(), RequestError> {
+    fn push_digit(&mut self, byte: u8, limits: &Limits) -> Result<(), RequestError> {
         let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
         self.size = self
             .size
             .checked_mul(16)
             .ok_or(RequestError::InvalidChunkSize)?
             | digit;
+        if self.size > limits.body.saturating_sub(self.data) {
+            return Err(RequestError::BodyTooLarge);
+        }
         Ok(())
     }
 
@@ -183,3 +211,11 @@ impl ChunkedDecoder {
         )
     }
 }
+
+const CRLF: u64 = 2;
+
+/// The end of an empty trailer section.
+const EMPTY_LINE: u64 = 2;
+
+/// `0`, its line end, and an empty trailer section.
+const LAST_CHUNK: u64 = 5;

@@ -113,6 +113,17 @@ impl BodyDecoder {
         }
     }
 
+    /// The fewest bytes that the rest of the body can have, framing included; 0 at its end.
+    ///
+    /// Who must not read beyond the body can read so many at a time. After an error it is 0.
+    pub fn needed(&self) -> u64 {
+        match &self.state {
+            State::Length(remaining) => *remaining,
+            State::Chunked(chunked) => chunked.needed(),
+            State::Failed(_) => 0,
+        }
+    }
+
     /// True once the whole body has been decoded.
     pub fn is_finished(&self) -> bool {
         match &self.state {

@@ -84,6 +84,17 @@ impl Trailers {
         Ok((at, false))
     }
 
+    /// The fewest bytes until the end of the section.
+    pub(super) fn needed(&self) -> u64 {
+        match self.state {
+            State::Start => 2,
+            State::Name => 5,
+            State::Value => 4,
+            State::ValueLf => 3,
+            State::EndLf => 1,
+        }
+    }
+
     /// Bytes of a field line.
     fn count_text(&mut self, bytes: usize, limits: &Limits) -> Result<(), RequestError> {
         let line = RequestError::HeaderLineTooLong;

@@ -6,8 +6,8 @@
 
 use super::head::{BodyLength, Head, Span, Version};
 use super::host;
-use crate::RequestError;
 use crate::syntax::{decimal, is_token, list, trim};
+use crate::{Limits, RequestError, Rules};
 
 /// The fields that matter to the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl Facts {
         value: Span,
         buf: &[u8],
         version: Version,
+        rules: Rules,
     ) -> Result<(), RequestError> {
         match kind {
             FieldKind::Other => Ok(()),
@@ -80,8 +81,10 @@ impl Facts {
                 self.note_connection(value.of(buf));
                 Ok(())
             }
-            FieldKind::ContentLength => self.note_content_length(value.of(buf)),
-            FieldKind::TransferEncoding => self.note_transfer_encoding(value.of(buf), version),
+            FieldKind::ContentLength => self.note_content_length(value.of(buf), rules),
+            FieldKind::TransferEncoding => {
+                self.note_transfer_encoding(value.of(buf), version, rules)
+            }
             FieldKind::Expect => self.note_expect(value.of(buf)),
             FieldKind::Upgrade => {
                 self.has_upgrade = true;
@@ -91,10 +94,13 @@ impl Facts {
     }
 
     /// Settles the head at the end of its header section.
-    pub(super) fn conclude(self, head: &mut Head) -> Result<(), RequestError> {
+    pub(super) fn conclude(self, head: &mut Head, limits: &Limits) -> Result<(), RequestError> {
         let http11 = head.version == Version::Http11;
-        if http11 && self.host.is_none() {
+        if http11 && self.host.is_none() && limits.rules.require_host {
             return Err(RequestError::MissingHost);
+        }
+        if matches!(self.body, BodyLength::Length(length) if length > limits.body) {
+            return Err(RequestError::BodyTooLarge);
         }
         let has_body = !matches!(self.body, BodyLength::None | BodyLength::Length(0));
         head.host = self.host;
@@ -103,6 +109,7 @@ impl Facts {
         head.keep_alive_asked = self.keep_alive;
         head.upgrade = http11 && self.names_upgrade && self.has_upgrade;
         head.expect_continue = http11 && self.expect_continue && has_body;
+        head.may_withhold_body = self.expect_continue && has_body;
         Ok(())
     }
 
@@ -134,14 +141,20 @@ impl Facts {
     }
 
     /// RFC 9112 section 6.3, item 5.
-    fn note_content_length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+    fn note_content_length(&mut self, value: &[u8], rules: Rules) -> Result<(), RequestError> {
         match self.body {
-            BodyLength::None => {}
             BodyLength::Length(_) => return Err(RequestError::DuplicateContentLength),
-            BodyLength::Chunked => return Err(RequestError::ContentLengthWithTransferEncoding),
+            BodyLength::Chunked if rules.refuse_both_lengths => {
+                return Err(RequestError::ContentLengthWithTransferEncoding);
+            }
+            BodyLength::None | BodyLength::Chunked => {}
         }
         let length = decimal(value).ok_or(RequestError::InvalidContentLength)?;
-        self.body = BodyLength::Length(length);
+        if self.body == BodyLength::Chunked {
+            self.close = true;
+        } else {
+            self.body = BodyLength::Length(length);
+        }
         Ok(())
     }
 
@@ -150,13 +163,20 @@ impl Facts {
         &mut self,
         value: &[u8],
         version: Version,
+        rules: Rules,
     ) -> Result<(), RequestError> {
         if version == Version::Http10 {
-            return Err(RequestError::TransferEncodingInHttp10);
+            if rules.refuse_http10_chunked {
+                return Err(RequestError::TransferEncodingInHttp10);
+            }
+            self.close = true;
         }
         match self.body {
             BodyLength::None => {}
-            BodyLength::Length(_) => return Err(RequestError::ContentLengthWithTransferEncoding),
+            BodyLength::Length(_) if rules.refuse_both_lengths => {
+                return Err(RequestError::ContentLengthWithTransferEncoding);
+            }
+            BodyLength::Length(_) => self.close = true,
             BodyLength::Chunked => return Err(RequestError::DuplicateTransferEncoding),
         }
         if !value.eq_ignore_ascii_case(b"chunked") {

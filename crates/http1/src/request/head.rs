@@ -107,6 +107,7 @@ pub struct Head {
     pub(super) keep_alive: bool,
     pub(super) keep_alive_asked: bool,
     pub(super) expect_continue: bool,
+    pub(super) may_withhold_body: bool,
     pub(super) upgrade: bool,
     pub(super) is_head: bool,
     pub(super) is_connect: bool,
@@ -199,6 +200,12 @@ impl Head {
     /// (RFC 9110 section 10.1.1).
     pub fn expect_continue(&self) -> bool {
         self.expect_continue
+    }
+
+    /// True if the client may not send the body unless it is told to: like
+    /// [`expect_continue`](Self::expect_continue), but also where it cannot be told, in HTTP/1.0.
+    pub fn may_withhold_body(&self) -> bool {
+        self.may_withhold_body
     }
 
     /// True if the client offers to switch protocols: an Upgrade field, named by the Connection

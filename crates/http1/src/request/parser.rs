@@ -29,7 +29,7 @@ use super::fields::{Facts, FieldKind};
 use super::head::{Head, HeaderField, Span, Version};
 use super::target;
 use crate::syntax::{path_end, target_end, token_end, value_end};
-use crate::{Limits, RequestError};
+use crate::{Limits, RequestError, Rules};
 
 /// Reads the heads of one connection, one after the other.
 ///
@@ -313,11 +313,11 @@ impl HeadParser {
                 Some(_) => return Err(RequestError::BareCr),
             }
             if self.state == State::EndLf {
-                self.facts.conclude(&mut self.head)?;
+                self.facts.conclude(&mut self.head, limits)?;
                 self.state = State::Done;
                 return Ok(true);
             }
-            self.push_field(buf)?;
+            self.push_field(buf, limits.rules)?;
             self.line = self.pos;
             self.state = State::FieldStart;
             window = self.line_window(buf, limits, Line::Field);
@@ -325,14 +325,15 @@ impl HeadParser {
     }
 
     /// Keeps the field line that ends at `pos`.
-    fn push_field(&mut self, buf: &[u8]) -> Result<(), RequestError> {
+    fn push_field(&mut self, buf: &[u8], rules: Rules) -> Result<(), RequestError> {
         let mut end = self.pos - 2;
         while end > self.mark && matches!(buf[end - 1], b' ' | b'\t') {
             end -= 1;
         }
         let value = Span::new(self.mark, end);
         let kind = FieldKind::of(self.name.of(buf));
-        self.facts.note(kind, value, buf, self.head.version)?;
+        self.facts
+            .note(kind, value, buf, self.head.version, rules)?;
         self.head.fields.push(HeaderField {
             name: self.name,
             value,

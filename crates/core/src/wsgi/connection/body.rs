@@ -1,20 +1,21 @@
 //! The body of the running request.
 
-use eventlet_http1::RequestError;
+use eventlet_http1::{BodyDecoder, BodyLength, RequestError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Connection, Fault};
-use crate::wsgi::transport;
+use crate::wsgi::transport::{self, Patience};
 
 impl Connection {
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.
     ///
+    /// Patience is for the next data, not for whatever the client may send instead of it.
     /// False at the end of the body, or of the connection.
     pub(in crate::wsgi) fn read_body(
         slf: &Bound<'_, Self>,
         out: &mut Vec<u8>,
-        timeout: Option<f64>,
+        patience: &mut Patience,
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
@@ -48,16 +49,21 @@ impl Connection {
                 Ok(Some(more)) => return Ok(more),
                 Ok(None) => {}
                 Err(error) => {
-                    this.state.with(py, |s| s.fault = Some(Fault::Malformed));
+                    this.state
+                        .with(py, |s| s.fault = Some(Fault::Malformed(error)));
                     return Err(bad_body(py, error));
                 }
             }
             let mut fresh = Vec::new();
             let count = this
                 .transport(py)
-                .read(py, timeout, &mut fresh)
+                .read(py, patience, &mut fresh)
                 .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
+                if this.body_length(py) == BodyLength::Chunked {
+                    this.state.with(py, |s| s.fault = Some(Fault::Gone));
+                    return Err(truncated(py));
+                }
                 return Ok(false);
             }
             this.state.with(py, |s| {
@@ -65,6 +71,28 @@ impl Connection {
                 s.buffer.extend_from_slice(&fresh);
             });
         }
+    }
+
+    /// How the body of the running request is delimited.
+    pub(in crate::wsgi) fn body_length(&self, py: Python<'_>) -> BodyLength {
+        self.state.with(py, |s| s.body_length)
+    }
+
+    /// Has the body of the running request, of which nothing has been read, delimited in another way.
+    pub(in crate::wsgi) fn set_body_length(&self, py: Python<'_>, length: BodyLength) {
+        self.state.with(py, |s| {
+            s.body = BodyDecoder::new(length);
+            s.body_length = length;
+        });
+    }
+
+    /// After the end of a chunked body, has another one follow.
+    pub(in crate::wsgi) fn continue_chunks(&self, py: Python<'_>) {
+        self.state.with(py, |s| {
+            if s.body_length == BodyLength::Chunked && s.body.is_finished() {
+                s.body = BodyDecoder::new(BodyLength::Chunked);
+            }
+        });
     }
 
     /// What has been read and not used.
@@ -79,12 +107,29 @@ impl Connection {
 }
 
 /// The error for a body that cannot be decoded: `eventlet.wsgi.ChunkReadError`.
+#[cold]
 fn bad_body(py: Python<'_>, error: RequestError) -> PyErr {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let made = CLASS
-        .import(py, "eventlet.wsgi", "ChunkReadError")
-        .and_then(|class| class.call1((error.to_string(),)));
-    match made {
+    made(
+        CLASS
+            .import(py, "eventlet.wsgi", "ChunkReadError")
+            .and_then(|class| class.call1((error.to_string(),))),
+    )
+}
+
+/// The error for a body in chunks that ends before its last one: `eventlet.wsgi.TruncatedBodyError`.
+#[cold]
+fn truncated(py: Python<'_>) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    made(
+        CLASS
+            .import(py, "eventlet.wsgi", "TruncatedBodyError")
+            .and_then(|class| class.call1(("the connection ended within the body",))),
+    )
+}
+
+fn made(exception: PyResult<Bound<'_, PyAny>>) -> PyErr {
+    match exception {
         Ok(value) => PyErr::from_value(value),
         Err(error) => error,
     }
