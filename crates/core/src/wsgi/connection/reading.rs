@@ -1,15 +1,17 @@
 //! Reading and parsing, in the hub or in the green thread of the connection.
 
+use std::any::Any;
 use std::os::fd::RawFd;
 
 use eventlet_http1::BodyDecoder;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
-use super::{Connection, Next, Phase, Refusal};
-use crate::hub::io::{self, Direction};
+use super::{Connection, Handler, Next, Phase, Refusal};
+use crate::hub::io::{self, Direction, Ready};
 use crate::hub::{self, Hub};
 use crate::wsgi::exchange::Exchange;
+use crate::wsgi::server::WsgiServer;
 use crate::wsgi::transport::{self, Patience, Transport};
 use crate::wsgi::worker::Worker;
 
@@ -28,6 +30,35 @@ impl Connection {
             Ok(false) => Ok(()),
             Err(error) => Self::failed(slf, error),
         }
+    }
+
+    /// Data has come, or may have, to what the hub knows as `handler`. In a green thread that runs requests.
+    ///
+    /// The connection, if there is a request to run now.
+    ///
+    /// # Errors
+    ///
+    /// What ends programs.
+    pub(in crate::wsgi) fn take_up(
+        handler: &dyn Ready,
+        hub: &Bound<'_, Hub>,
+    ) -> PyResult<Option<Py<Self>>> {
+        let Some(Handler(connection)) = (handler as &dyn Any).downcast_ref() else {
+            return Ok(None);
+        };
+        let slf = connection.bind(hub.py());
+        match Self::look_for_request(slf, hub) {
+            Ok(true) => Ok(Some(slf.clone().unbind())),
+            Ok(false) => Ok(None),
+            Err(error) => Self::failed(slf, error).map(|()| None),
+        }
+    }
+
+    /// Whether what the hub knows as `handler` is a connection of `server`.
+    pub(in crate::wsgi) fn is_of(handler: &dyn Ready, server: &Py<WsgiServer>) -> bool {
+        (handler as &dyn Any)
+            .downcast_ref()
+            .is_some_and(|Handler(connection)| connection.get().server.is(server))
     }
 
     /// Reads what there is; true if a request has come.
