@@ -139,7 +139,7 @@ impl Exchange {
         let set_idle = Connection::idle_setter(connection)?;
         environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
         let mut request = head.request_info();
-        request.keep_alive &= server.config.keepalive && !server.is_retiring();
+        request.keep_alive &= connection.get().may_persist(py);
         if server.config.http10 {
             request.version = Version::Http10;
             request.keep_alive = false;
@@ -410,9 +410,9 @@ impl Exchange {
                 code: 408,
                 reason: b"Request Timeout",
             },
-            Fault::Malformed => Status {
-                code: 400,
-                reason: b"Bad Request",
+            Fault::Malformed(error) => Status {
+                code: error.status(),
+                reason: error.reason().as_bytes(),
             },
         };
         Self::answer(slf, status, &format!("{}\n", error.value(py)))

@@ -5,16 +5,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Connection, Fault};
-use crate::wsgi::transport;
+use crate::wsgi::transport::{self, Patience};
 
 impl Connection {
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.
     ///
+    /// Patience is for the next data, not for whatever the client may send instead of it.
     /// False at the end of the body, or of the connection.
     pub(in crate::wsgi) fn read_body(
         slf: &Bound<'_, Self>,
         out: &mut Vec<u8>,
-        timeout: Option<f64>,
+        patience: &mut Patience,
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
@@ -48,14 +49,15 @@ impl Connection {
                 Ok(Some(more)) => return Ok(more),
                 Ok(None) => {}
                 Err(error) => {
-                    this.state.with(py, |s| s.fault = Some(Fault::Malformed));
+                    this.state
+                        .with(py, |s| s.fault = Some(Fault::Malformed(error)));
                     return Err(bad_body(py, error));
                 }
             }
             let mut fresh = Vec::new();
             let count = this
                 .transport(py)
-                .read(py, timeout, &mut fresh)
+                .read(py, patience, &mut fresh)
                 .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
                 if this.body_length(py) == BodyLength::Chunked {
