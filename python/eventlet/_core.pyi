@@ -329,9 +329,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[
-            [dict[str, Any] | None, str, str, str, int, int, float], object
-        ]
+        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
         | None,
         max_size: int,
         keepalive: bool,
@@ -358,6 +356,16 @@ class WsgiServer:
 @final
 class Connection:
     def set_idle(self) -> None: ...
+
+class RequestRefused(Exception): ...
+
+@final
+class Session:
+    def __new__(cls, server: WsgiServer, protocol: Any, local: tuple[str, str]) -> Self: ...
+    def begin(self, head: bytes, remote: tuple[str, str]) -> tuple[dict[str, Any], bool]: ...
+    def close(self) -> None: ...
+    def refuse(self, code: int, reason: str, text: str) -> None: ...
+    def respond(self, environ: dict[str, Any], close: bool) -> tuple[bool, bool]: ...
 
 @final
 class Exchange:

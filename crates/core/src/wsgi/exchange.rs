@@ -163,6 +163,43 @@ impl Exchange {
         )
     }
 
+    /// The same request with another environ, or on a connection that is to be closed.
+    pub(super) fn adapted<'py>(
+        slf: Bound<'py, Self>,
+        environ: &Bound<'py, PyDict>,
+        close: bool,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.environ.is(environ) && !close {
+            return Ok(slf);
+        }
+        let mut request = this.request;
+        request.keep_alive &= !close;
+        Bound::new(
+            py,
+            Self {
+                connection: this.connection.clone_ref(py),
+                environ: environ.clone().unbind(),
+                input: this.input.clone_ref(py),
+                request,
+                request_line: this.request_line.clone(),
+                started: this.started,
+                state: GilCell::new(State::default()),
+            },
+        )
+    }
+
+    /// What the application is to be called with.
+    pub(super) fn environ(&self, py: Python<'_>) -> Py<PyDict> {
+        self.environ.clone_ref(py)
+    }
+
+    /// Whether the connection may persist after the response.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.request.keep_alive
+    }
+
     /// Runs the application and sends its response.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub mod connection;
 pub mod date;
 pub mod environ;
 pub mod exchange;
+pub mod files;
 pub mod input;
 pub mod log;
 pub mod server;
@@ -33,6 +34,11 @@ use pyo3::prelude::*;
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::WsgiServer>()?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connection::Session>()?;
+    module.add(
+        "RequestRefused",
+        module.py().get_type::<connection::RequestRefused>(),
+    )?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
     module.add_class::<input::Input>()?;

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use super::files;
 use crate::hub::io::{self as hub_io, Direction};
 use crate::hub::{self, Hub, Wake};
 use crate::{clock, errors};
@@ -90,6 +91,8 @@ pub enum Transport {
     Descriptor(RawFd),
     /// An object with the methods of a socket, such as one that speaks TLS.
     Object(Py<PyAny>),
+    /// The files of an `HttpProtocol`, which reads some of the bytes itself.
+    Protocol(Py<PyAny>),
     /// Nothing any more.
     Closed,
 }
@@ -100,6 +103,7 @@ impl Transport {
         match self {
             Self::Descriptor(fd) => Self::Descriptor(*fd),
             Self::Object(object) => Self::Object(object.clone_ref(py)),
+            Self::Protocol(protocol) => Self::Protocol(protocol.clone_ref(py)),
             Self::Closed => Self::Closed,
         }
     }
@@ -121,7 +125,8 @@ impl Transport {
                 append_to.extend_from_slice(data.as_bytes());
                 Ok(data.as_bytes().len())
             }
-            Self::Closed => Err(closed(py)),
+            // Who reads knows how much is his, and asks for just that.
+            Self::Protocol(_) | Self::Closed => Err(closed(py)),
         }
     }
 
@@ -143,6 +148,7 @@ impl Transport {
                     .call_method1(intern!(py, "sendall"), (data,))
                     .map(drop)
             }
+            Self::Protocol(protocol) => files::write(protocol.bind(py), timeout, pieces),
             Self::Closed => Err(closed(py)),
         }
     }

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Connection, Fault};
-use crate::wsgi::transport;
+use crate::wsgi::files;
+use crate::wsgi::transport::{self, Transport};
 
 impl Connection {
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.
@@ -54,8 +55,7 @@ impl Connection {
             }
             let mut fresh = Vec::new();
             let count = this
-                .transport(py)
-                .read(py, timeout, &mut fresh)
+                .read_for_body(py, timeout, &mut fresh)
                 .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
                 if this.body_length(py) == BodyLength::Chunked {
@@ -68,6 +68,22 @@ impl Connection {
                 s.drained = count < transport::READ_SIZE;
                 s.buffer.extend_from_slice(&fresh);
             });
+        }
+    }
+
+    /// Reads once, no further than to the end of the body if others read the connection, too.
+    fn read_for_body(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        fresh: &mut Vec<u8>,
+    ) -> PyResult<usize> {
+        match self.transport(py) {
+            Transport::Protocol(protocol) => {
+                let needed = self.state.with(py, |s| s.body.needed());
+                files::read(protocol.bind(py), timeout, needed, fresh)
+            }
+            transport => transport.read(py, timeout, fresh),
         }
     }
 

@@ -18,6 +18,7 @@ mod closing;
 mod deadline;
 mod reading;
 mod running;
+mod session;
 mod takeover;
 
 use std::os::fd::RawFd;
@@ -32,6 +33,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 pub(super) use self::closing::is_disconnect;
+pub use self::session::{RequestRefused, Session};
 use super::environ::Addresses;
 use super::exchange::Exchange;
 use super::server::WsgiServer;
@@ -123,7 +125,7 @@ impl Connection {
         visit.call(&self.server)?;
         self.state
             .peek(|s| {
-                if let Transport::Object(object) = &s.transport {
+                if let Transport::Object(object) | Transport::Protocol(object) = &s.transport {
                     visit.call(object)?;
                 }
                 visit.call(&s.set_idle)?;

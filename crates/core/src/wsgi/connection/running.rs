@@ -90,15 +90,26 @@ impl Connection {
 
     /// Answers what is not a request, and ends the connection.
     fn refuse(slf: &Bound<'_, Self>, error: RequestError) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let server = this.server.get();
-        let text = format!("{error}\n");
-        let mut answer = Vec::with_capacity(256);
         let status = Status {
             code: error.status(),
             reason: error.reason().as_bytes(),
         };
+        Self::answer_refusal(slf, status, &error.to_string())?;
+        Self::linger(slf);
+        Ok(())
+    }
+
+    /// Sends the answer to what is not a request, with a line of text, and logs it.
+    pub(super) fn answer_refusal(
+        slf: &Bound<'_, Self>,
+        status: Status<'_>,
+        text: &str,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.server.get();
+        let text = format!("{text}\n");
+        let mut answer = Vec::with_capacity(256);
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
             encode::header_line(&mut answer, b"Date", date.as_bytes());
@@ -111,7 +122,7 @@ impl Connection {
         match this.transport(py) {
             // A fresh connection has room for an answer this short; one that has not is not owed any.
             Transport::Descriptor(fd) => drop(transport::send(fd, [&answer, b"", b""])),
-            object @ Transport::Object(_) => {
+            object @ (Transport::Object(_) | Transport::Protocol(_)) => {
                 object.write(py, server.config.socket_timeout, [&answer, b"", b""])?;
             }
             Transport::Closed => return Ok(()),
@@ -125,13 +136,12 @@ impl Connection {
                     client_ip: addresses.remote_addr.bind(py).to_str()?,
                     client_port: addresses.remote_port.bind(py).to_str()?,
                     request_line: b"-",
-                    status_code: error.status(),
+                    status_code: status.code,
                     body_length: answer.len() as u64,
                     wall_seconds: 0.0,
                 },
             )?;
         }
-        Self::linger(slf);
         Ok(())
     }
 }
