@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from support.http_server import PATIENCE, Server
+from support.http_server import Server
 from test_wsgi import ENDING, GET, SITE, code, tell
 
 
@@ -265,39 +265,38 @@ def test_out_of_descriptors(serve):
     server = serve(source=source)
     pid = server.process.pid
     clients = [server.connect() for _ in range(60)]
-    for client in clients:
-        client.send(GET)
-    server.wait_log("cannot accept connections for now: Too many open files")
-    served = []
-    for client in clients:
-        client.sock.settimeout(0.3 if len(served) > 20 else PATIENCE)
-        try:
-            assert client.response().body == b"Hello!"
-            served.append(client)
-        except TimeoutError:
-            break
-    assert 20 < len(served) < 40
+    text = "import eventlet, __main__; start('200 OK', []); result = [b'sent']; "
+    text += "eventlet.sleep(1); __main__.event('all').send()"
+    clients[0].send(f"GET /run HTTP/1.1\r\nHost: t\r\nX-Code: {json.dumps(text)}\r\n\r\n")
     before, start = cpu_seconds(pid), time.monotonic()
-    # A second request goes on as before, and the wait for descriptors is no busy loop.
-    for _ in range(5):
-        served[0].sock.settimeout(PATIENCE)
-        assert served[0].get().body == b"Hello!"
-        served[0].send("GET /run HTTP/1.1\r\nHost: t\r\nX-Code: ")
-        text = "import eventlet; eventlet.sleep(0.2); start('200 OK', []); result = []"
-        served[0].send(json.dumps(text))
-        served[0].send("\r\n\r\n")
-        served[0].response()
+    for client in clients[1:]:
+        client.send("GET /wait?all HTTP/1.1\r\nHost: t\r\n\r\n")
+    server.wait_log("cannot accept connections for now: Too many open files")
+    assert clients[0].response().body == b"sent"
+    # The wait for descriptors is no busy loop.
     assert cpu_seconds(pid) - before < (time.monotonic() - start) / 4
-    for client in served:
+    assert 20 < len([line for line in server.out if "waiting" in line]) < 40
+    for client in clients[1:]:
+        assert client.response().body == b"waited"
         client.close()
-    for client in clients[len(served) :]:
-        client.sock.settimeout(PATIENCE)
-        assert client.response().body == b"Hello!"
-        client.close()
+    clients[0].close()
     lines = [line for line in server.log if "cannot accept" in line]
     assert len(lines) == 1
     assert server.get().body == b"Hello!"
     assert "Traceback" not in "\n".join(server.log)
+
+
+def test_idle_connections_give_their_descriptors_to_those_who_wait(serve):
+    source = SITE + "\nimport resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+    server = serve(source=source)
+    clients = [server.connect() for _ in range(60)]
+    for client in clients:
+        client.send(GET)
+    for client in clients:
+        assert client.response().body == b"Hello!"
+    for client in clients:
+        client.close()
+    assert len([line for line in server.log if "cannot accept" in line]) == 1
 
 
 @needs_proc

@@ -18,7 +18,7 @@ import json
 seen = []
 
 def app(env, start):
-    query = "?" + env["QUERY_STRING"] if "QUERY_STRING" in env else ""
+    query = "?" + env["QUERY_STRING"] if env["QUERY_STRING"] else ""
     target = env["RAW_PATH_INFO"] + query
     if target == "/seen":
         answer = json.dumps(seen)

@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
             header_count: usize::from(*size) / 40,
             chunk_line: usize::from(*size) / 10,
             chunk_extensions: usize::from(*size) / 6,
+            body: u64::from(*size) / 4,
             trailers: usize::from(*size) / 4,
             ..Limits::default()
         },

@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
             header_line: usize::from(*size) / 10,
             head: usize::from(*size),
             header_count: usize::from(*size) / 40,
+            body: u64::from(*size) / 2,
             ..Limits::default()
         },
     };

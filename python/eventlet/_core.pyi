@@ -343,6 +343,13 @@ class WsgiServer:
         header_line_limit: int,
         header_limit: int,
         rules: tuple[bool, bool, bool],
+        log_debug: Callable[[str], object] | None = None,
+        head_timeout: float | None = None,
+        body_timeout: float | None = None,
+        send_timeout: float | None = None,
+        max_requests_per_connection: int | None = None,
+        max_body_size: int | None = None,
+        max_header_count: int | None = None,
     ) -> Self: ...
     def drain(self) -> None: ...
     def retire(self) -> None: ...

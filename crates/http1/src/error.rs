@@ -17,6 +17,9 @@ pub enum RequestError {
     /// end; those that do and those that do not disagree on where a message ends.
     #[error("LF without CR")]
     BareLf,
+    /// A body longer than [`Limits::body`](crate::Limits). RFC 9110 section 15.5.14.
+    #[error("request body too large")]
+    BodyTooLarge,
     /// More bytes of chunk extensions than [`Limits::chunk_extensions`](crate::Limits).
     /// RFC 9112 section 7.1.1: a server ought to limit their total length.
     #[error("chunk extensions too long")]
@@ -131,6 +134,7 @@ impl RequestError {
     /// The status code to answer with.
     pub fn status(self) -> u16 {
         match self {
+            Self::BodyTooLarge => 413,
             Self::RequestLineTooLong => 414,
             Self::UnknownExpectation => 417,
             Self::HeadTooLarge
@@ -147,6 +151,7 @@ impl RequestError {
     /// the `Display` text.
     pub fn reason(self) -> &'static str {
         match self.status() {
+            413 => "Content Too Large",
             414 => "URI Too Long",
             417 => "Expectation Failed",
             431 => "Request Header Fields Too Large",

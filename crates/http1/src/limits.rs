@@ -26,6 +26,9 @@ pub struct Limits {
     /// Without it a peer may send any amount of data that counts towards no body size
     /// (RFC 9112 section 7.1.1).
     pub chunk_extensions: usize,
+    /// Most bytes of data in a body. Beyond it: 413, by the Content-Length before any of it is read, or
+    /// by the size of the chunk that would exceed it.
+    pub body: u64,
     /// Longest trailer section from the last chunk to the empty line, in bytes. Beyond it: 431.
     pub trailers: usize,
 }
@@ -61,6 +64,7 @@ impl Default for Limits {
     ///
     /// `header_count` is 200: most servers stop at 100, yet `OpenStack` Swift accepts 90 metadata
     /// fields on top of the usual ones and has to raise the limit of `http.client` for it.
+    /// Bodies may be of any size: they are not held in memory.
     fn default() -> Self {
         Self {
             rules: Rules::default(),
@@ -70,6 +74,7 @@ impl Default for Limits {
             header_count: 200,
             chunk_line: 4096,
             chunk_extensions: 16_384,
+            body: u64::MAX,
             trailers: 8192,
         }
     }

@@ -16,6 +16,7 @@ fn limits() -> Limits {
         header_count: 10,
         chunk_line: 20,
         chunk_extensions: 40,
+        body: 1000,
         trailers: 60,
     }
 }
@@ -143,6 +144,7 @@ fn extremes() {
         header_count: 0,
         chunk_line: 0,
         chunk_extensions: 0,
+        body: 0,
         trailers: 0,
     };
     assert_eq!(parse_every_way(head.as_bytes(), &none), Err(HeadTooLarge));
@@ -154,6 +156,7 @@ fn extremes() {
         header_count: usize::MAX,
         chunk_line: usize::MAX,
         chunk_extensions: usize::MAX,
+        body: u64::MAX,
         trailers: usize::MAX,
     };
     assert!(matches!(
@@ -186,6 +189,39 @@ fn chunk_lines() {
     assert_eq!(end(&chunk(9).repeat(4)), Ok(None));
     assert_eq!(end(&chunk(9).repeat(5)), Err(ChunkExtensionsTooLong));
     assert_eq!(end(&"1\r\na\r\n".repeat(50)), Ok(None));
+}
+
+#[test]
+fn sized_bodies() {
+    let post = |length: &str| format!("POST / HTTP/1.0\r\nContent-Length: {length}\r\n\r\n");
+    accepted(&post("1000"));
+    assert_eq!(outcome(&post("1001")), Err(BodyTooLarge));
+    assert_eq!(outcome(&post("18446744073709551615")), Err(BodyTooLarge));
+    assert_eq!(BodyTooLarge.status(), 413);
+    // What else is wrong with the head comes first.
+    let head = post("1001").replace("\r\n\r\n", "\r\nX\0\r\n\r\n");
+    assert_eq!(outcome(&head), Err(InvalidFieldName));
+}
+
+#[test]
+fn chunked_bodies() {
+    let decode = |input: &str| decode_every_way(BodyLength::Chunked, input.as_bytes(), &limits());
+    let chunk = |size: usize| format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+    assert_eq!(decode(&chunk(1000)).end, Ok(None));
+    assert_eq!(
+        decode(&format!("{}0\r\n\r\n", chunk(100).repeat(10)))
+            .data
+            .len(),
+        1000
+    );
+    // The size of a chunk is enough to tell, and what came before it is delivered.
+    assert_eq!(decode("3e9").end, Err(BodyTooLarge));
+    let outcome = decode(&format!("{}1", chunk(100).repeat(10)));
+    assert_eq!((outcome.data.len(), outcome.end), (1000, Err(BodyTooLarge)));
+    assert_eq!(
+        decode("1\r\na\r\nffffffffffffffff\r\n").end,
+        Err(BodyTooLarge)
+    );
 }
 
 #[test]

@@ -177,6 +177,7 @@ fn small_limits() -> impl Strategy<Value = Limits> {
         0..6_usize,
         1..24_usize,
         0..24_usize,
+        0..20_u64,
         1..40_usize,
         any::<[bool; 3]>(),
     )
@@ -188,6 +189,7 @@ fn small_limits() -> impl Strategy<Value = Limits> {
                 header_count,
                 chunk_line,
                 extensions,
+                body,
                 trailers,
                 rules,
             )| {
@@ -203,6 +205,7 @@ fn small_limits() -> impl Strategy<Value = Limits> {
                     header_count,
                     chunk_line,
                     chunk_extensions: extensions,
+                    body,
                     trailers,
                 }
             },

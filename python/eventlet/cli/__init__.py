@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from eventlet.cli._errors import CommandError, UsageError
+from eventlet.cli._serve_options import add_serve
 
 __all__ = ["main"]
 
@@ -31,35 +32,6 @@ examples:
   eventlet serve --help
   eventlet --version
 """
-
-_SERVE_DESCRIPTION = """\
-Serve a WSGI application. Every request runs in a green thread of its own, so the application may
-block: on a socket, on a database, in eventlet.sleep().
-"""
-
-_SERVE_EPILOG = """\
-application:
-  hello:app                the object `app` of the module `hello`
-  shop.web:site.wsgi       an attribute of an attribute
-  "shop.web:create_app()"  what `create_app`, called without arguments, returns (mind the quotes)
-
-addresses:
-  127.0.0.1:8000   IPv4                  [::1]:8000   IPv6, in brackets
-  0.0.0.0:80       every interface       localhost:0  a free port, printed at the start
-  unix:/run/shop.sock                    a unix socket; a stale one is replaced
-
-stopping:
-  Ctrl-C or SIGTERM: no new connections, idle ones are closed, running requests finish within
-  --graceful-timeout; the exit status is 0. A second signal ends the process at once, with status
-  130 (Ctrl-C) or 143 (SIGTERM).
-
-examples:
-  eventlet serve hello:app
-  eventlet serve --chdir examples flask_app:app
-  eventlet serve --bind 127.0.0.1:8000 --bind unix:/tmp/hello.sock hello:app
-  eventlet serve --access-log access.log --keep-alive 15 --max-concurrency 5000 hello:app
-"""
-
 
 _GROUP_HELP = {
     "MySQLdb": "patch the driver MySQLdb, if it is installed",
@@ -113,27 +85,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _number(convert: Callable[[str], float], at_least: float, what: str) -> Callable[[str], float]:
-    """A converter for argparse: a number that is not below `at_least`."""
-
-    def parse(text: str) -> float:
-        try:
-            value = convert(text)
-        except ValueError:
-            value = float("nan")
-        # Not `value < at_least`: that would let NaN through.
-        if not at_least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-        return value
-
-    return parse
-
-
-_seconds = _number(float, 0, "a number of seconds (0 or more)")
-_count = _number(int, 1, "a whole number of 1 or more")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parser of the command line, and the one of what follows `serve`."""
     parser = _Parser(
         prog="eventlet",
         description="Green-thread networking for Python, from the command line.",
@@ -147,8 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     _add_run(commands)
-    _add_serve(commands)
-    return parser
+    return parser, add_serve(commands)
 
 
 def _add_run(commands: _Commands) -> None:
@@ -176,88 +128,6 @@ def _add_run(commands: _Commands) -> None:
         run.add_argument(f"--{option}", dest=group, action="store_true", help=_GROUP_HELP[group])
 
 
-def _add_serve(commands: _Commands) -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="serve a WSGI application over HTTP",
-        description=_SERVE_DESCRIPTION,
-        epilog=_SERVE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    serve.add_argument("app", metavar="MODULE:APP", help="the application (see below)")
-    serve.add_argument(
-        "-b",
-        "--bind",
-        metavar="ADDRESS",
-        action="append",
-        help="where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once "
-        "(default: 127.0.0.1:8000)",
-    )
-    serve.add_argument("--chdir", metavar="DIR", help="change to DIR first, and import from there")
-    serve.add_argument(
-        "--access-log",
-        metavar="FILE",
-        default="-",
-        help="append a line for each request to FILE; '-' is stderr, 'off' writes none "
-        "(default: -)",
-    )
-    serve.add_argument(
-        "--keep-alive",
-        metavar="SECONDS",
-        type=_seconds,
-        default=75.0,
-        help="close a connection idle for so long; 0 answers one request a connection "
-        "(default: 75)",
-    )
-    serve.add_argument(
-        "--max-concurrency",
-        metavar="N",
-        type=_count,
-        default=10_000,
-        help="have at most N connections at a time on each address; further ones wait "
-        "(default: 10000)",
-    )
-    serve.add_argument(
-        "--socket-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        help="give up on a client that neither sends nor takes anything for so long in the "
-        "middle of a request (default: never)",
-    )
-    serve.add_argument(
-        "--graceful-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=30.0,
-        help="how long running requests may take to finish once stopped (default: 30)",
-    )
-    serve.add_argument(
-        "--backlog",
-        metavar="N",
-        type=_count,
-        default=1024,
-        help="connections the system holds until they are accepted (default: 1024)",
-    )
-    serve.add_argument(
-        "--no-patch",
-        dest="patch",
-        action="store_false",
-        help="leave the standard library as it is: blocking calls of the application hold up all "
-        "requests, unless it uses eventlet.green or patches by itself",
-    )
-    serve.add_argument(
-        "--quiet",
-        action="store_true",
-        help="print nothing but errors; an access log still goes to its file",
-    )
-    serve.add_argument(
-        "--debug",
-        action="store_true",
-        help="send the traceback of a failed request to the client: not for production",
-    )
-
-
 def _split_run(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part the arguments of `eventlet run` from those of the program that it runs."""
     for index, argument in enumerate(argv):
@@ -279,7 +149,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if own[:1] == ["run"]:
         options, theirs = _split_run(own[1:])
         own[1:] = options
-    parser = _parser()
+    parser, serve_parser = _parser()
+    if own[:1] == ["serve"]:
+        return _start_serving(serve_parser, own[1:])
     try:
         args = parser.parse_args(own)
     except SystemExit as done:
@@ -288,15 +160,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return 2
-    if args.command == "run":
-        from eventlet.cli._run import run
+    from eventlet.cli._run import run
 
-        return run(args, theirs)
-    return _start_serving(args)
+    return run(args, theirs)
 
 
-def _start_serving(args: argparse.Namespace) -> int:
+def _start_serving(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     try:
+        from eventlet.cli._config import read_arguments
+
+        try:
+            args = read_arguments(parser, argv)
+            if args.app is None:
+                parser.error("the following arguments are required: MODULE:APP")
+        except SystemExit as done:
+            return done.code if isinstance(done.code, int) else int(done.code is not None)
         from eventlet.cli._serve import serve
 
         return serve(args)

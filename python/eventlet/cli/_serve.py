@@ -1,10 +1,4 @@
-"""`eventlet serve`: a WSGI application on one or more addresses until a signal ends it.
-
-The main green thread reads a pipe. Signal handlers write the signal's number into it, servers that
-end write a zero; so all that happens, happens in one place and in order, and a signal is seen even
-while the hub sleeps in the kernel. Only the second signal acts in its handler, because then
-something may be holding the hub.
-"""
+"""`eventlet serve`: from the command line to servers, in this process or in workers."""
 
 from __future__ import annotations
 
@@ -13,54 +7,272 @@ import contextlib
 import os
 import signal
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
-from eventlet.cli._address import Address, Listener, listen, parse
+from eventlet.cli import _tls
+from eventlet.cli._address import Address, Listener, listen, parse, resolve
 from eventlet.cli._errors import CommandError
+from eventlet.cli._service import App, Service
+from eventlet.cli._shared import Figures, Row
+from eventlet.cli._systemd import Notifier, take_descriptors
 from eventlet.cli._target import load_app
 
 DEFAULT_BIND = "127.0.0.1:8000"
 
-# The system's own, whatever the application patches: a signal handler may be run by the hub, where
-# nothing may wait.
-_read = os.read
-_write = os.write
-_exit = os._exit
-
-_SERVER_ENDED = b"\0"
-
-# What ends within so many seconds ends at once, as far as people are concerned.
-_MOMENT = 0.1
-
-_App = Callable[..., Any]
-
 
 def serve(args: argparse.Namespace) -> int:
-    """Serve what the command line says; the exit status."""
+    """Serve what the command line says; the exit status.
+
+    :raises CommandError: if it cannot be done.
+    """
     if args.chdir is not None:
         try:
             os.chdir(args.chdir)
         except OSError as error:
             raise CommandError(f"--chdir {args.chdir}: {error.strerror}") from None
-    addresses = [parse(text) for text in args.bind or [DEFAULT_BIND]]
+    passed = take_descriptors()
+    default = ["systemd"] if passed else [DEFAULT_BIND]
+    addresses = resolve([parse(text) for text in args.bind or default], passed)
+    page = None if args.metrics is None else parse(args.metrics)
+    tls = _tls.files(args)
     here = os.getcwd()
     sys.path[:] = [here, *(entry for entry in sys.path if entry not in ("", here))]
+    if args.workers is None and (args.reload or args.max_requests or args.worker_timeout):
+        # Somebody has to be there to start the next one.
+        args.workers = 1
+    _check_options(args)
+    if args.check:
+        return _check(args, addresses, tls)
+    notifier = Notifier()
+    if args.workers is not None:
+        return _serve_from_workers(args, addresses, page, tls, notifier)
+    app = import_app(args)
+    _allow_files(args.max_concurrency * len(addresses))
+    with contextlib.ExitStack() as at_end:
+        return _serve_here(args, app, addresses, page, tls, notifier, at_end)
+
+
+def import_app(args: argparse.Namespace) -> App:
+    """Patch the standard library, unless that is not wanted, and import the application."""
     if args.patch:
         from eventlet import patcher
 
         # Before the application imports what blocks.
         patcher.monkey_patch()
-    # Before anything listens: a client must not be let in to wait for an import.
-    app = load_app(args.app)
+    return load_app(args.app)
+
+
+def _serve_here(
+    args: argparse.Namespace,
+    app: App,
+    addresses: Sequence[Address],
+    page: Address | None,
+    tls: _tls.Files | None,
+    notifier: Notifier,
+    at_end: contextlib.ExitStack,
+) -> int:
+    import eventlet
+
+    if args.error_log is not None:
+        redirect_errors(args.error_log, first=True)
+    figures = None
+    if page is not None or args.statsd is not None:
+        figures = Figures()
+        figures.set_workers(1)
+    # Before anything listens: a client must not be let in where something is missing yet.
+    sink = _open_sink(args, at_end)
+    if tls is not None:
+        tls.context()
+    listeners = _listen_all(addresses, args.backlog, tls is not None, at_end)
+    pages = [] if page is None else _listen_all([page], 64, False, at_end)
+    row = None if figures is None else figures.row(0)
+    service = assemble(args, app, listeners, pages, sink, tls, figures, row)
+    _write_pid(args, at_end)
+    if notifier.interval is not None:
+        service.each_tick(notifier.alive)
+
+    def started() -> None:
+        if not args.quiet:
+            # OSError: whoever reads our output has gone; that is no reason not to serve.
+            with contextlib.suppress(OSError):
+                print(greeting(eventlet.__version__, args.app, listeners), flush=True)
+        notifier.ready()
+
+    handlers: dict[int, Any] = {
+        signal.SIGINT: service.on_stop_signal,
+        signal.SIGTERM: service.on_stop_signal,
+        signal.SIGQUIT: service.on_quit_signal,
+        signal.SIGHUP: service.on_signal,
+        signal.SIGUSR1: service.on_signal,
+    }
+    return service.run(handlers, started, notifier.stopping)
+
+
+def _serve_from_workers(
+    args: argparse.Namespace,
+    addresses: Sequence[Address],
+    page: Address | None,
+    tls: _tls.Files | None,
+    notifier: Notifier,
+) -> int:
+    from eventlet.cli._arbiter import Arbiter, Forked
+    from eventlet.cli._worker import Worker
+
     _allow_files(args.max_concurrency * len(addresses))
+    figures = Figures()
     with contextlib.ExitStack() as at_end:
-        log = _open_log(args, at_end)
-        listeners = _listen_all(addresses, args.backlog, at_end)
-        return _Service(args, app, log, listeners).run()
+        if args.error_log is not None:
+            redirect_errors(args.error_log, first=True)
+        _open_sink(args, at_end)
+        at_end.close()
+        if tls is not None:
+            tls.context()
+        listeners = _listen_all(
+            addresses, args.backlog, tls is not None, at_end, reuse_port=args.reuse_port
+        )
+        pages = [] if page is None else _listen_all([page], 64, False, at_end)
+        _write_pid(args, at_end)
+        try:
+            return Arbiter(args, listeners, figures, notifier).run()
+        except Forked as forked:
+            # What there is to tidy up is the arbiter's.
+            at_end.pop_all()
+            worker = Worker(args, forked, pages, tls, figures)
+    with contextlib.ExitStack() as at_end:
+        return worker.run(at_end)
+
+
+def assemble(
+    args: argparse.Namespace,
+    app: App,
+    listeners: Sequence[Listener],
+    pages: Sequence[Listener],
+    sink: Any,
+    tls: _tls.Files | None,
+    figures: Figures | None,
+    row: Row | None,
+) -> Service:
+    """Put together what serves in this process."""
+    from eventlet.cli import _access_log, _metrics
+
+    counts = args.metrics is not None or args.statsd is not None
+    observers: list[Any] = [row.request] if counts and row is not None else []
+    statsd = None
+    if args.statsd is not None:
+        statsd = _metrics.Statsd(args.statsd, args.statsd_prefix)
+        observers.append(statsd.request)
+    form = _access_log.formatter(args.access_format)
+    log: Any = None
+    if observers or (sink is not None and form is not None):
+        log = _access_log.Requests(sink, form or _access_log.default, observers)
+    elif sink is not None:
+        log = _access_log.Plain(sink)
+    service = Service(args, app, listeners, log, sink, tls, row)
+    for listener in pages:
+        assert figures is not None
+        service.add_page(listener, _metrics.page(figures))
+    if statsd is not None and figures is not None:
+        sending, shown = statsd, figures
+        service.each_tick(lambda: sending.flush(shown.totals()))
+    return service
+
+
+def greeting(version: str, app: str, listeners: Sequence[Listener], workers: str = "") -> str:
+    """The line that says what is being served."""
+    where = " and ".join(listener.url for listener in listeners)
+    return f"eventlet {version} serving {app} on {where}{workers} (pid {os.getpid()}); Ctrl-C stops"
+
+
+def redirect_errors(path: str, first: bool = False) -> None:
+    """Have stderr go to a file, which is opened anew each time.
+
+    :raises CommandError: if it cannot be opened the `first` time.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if first:
+            raise CommandError(f"--error-log {path}: {error.strerror}") from None
+        print(f"eventlet: cannot open {path} again: {error.strerror}", file=sys.stderr)
+        return
+    sys.stderr.flush()
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def open_sink(args: argparse.Namespace) -> Any:
+    """Where lines of the access log go; None for nowhere."""
+    if args.access_log == "off" or (args.quiet and args.access_log == "-"):
+        return None
+    from eventlet.cli import _log_sink
+    from eventlet.hubs import get_hub
+
+    hub = get_hub()
+    return _log_sink.open_sink(args.access_log, lambda flush: hub.schedule_call_global(0, flush))
+
+
+def _open_sink(args: argparse.Namespace, at_end: contextlib.ExitStack) -> Any:
+    sink = open_sink(args)
+    if sink is not None:
+        at_end.callback(sink.close)
+    return sink
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Say now what would go wrong later, in each worker."""
+    from eventlet.cli import _access_log, _metrics
+
+    _access_log.formatter(args.access_format)
+    if args.statsd is not None:
+        _metrics.Statsd(args.statsd, args.statsd_prefix)
+
+
+def _check(args: argparse.Namespace, addresses: Sequence[Address], tls: _tls.Files | None) -> int:
+    """Do all but serve, and say what would be served."""
+    import_app(args)
+    if tls is not None:
+        tls.context()
+    how = "in one process" if args.workers is None else f"from {args.workers} worker processes"
+    where = " and ".join(address.text for address in addresses)
+    secure = ", with TLS" if tls is not None else ""
+    print(f"{args.app} would be served on {where}{secure}, {how}")
+    return 0
+
+
+def _write_pid(args: argparse.Namespace, at_end: contextlib.ExitStack) -> None:
+    if args.pid_file is None:
+        return
+    path = os.path.abspath(args.pid_file)
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        raise CommandError(f"--pid-file {args.pid_file}: {error.strerror}") from None
+
+    def remove() -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+    at_end.callback(remove)
+
+
+def _listen_all(
+    addresses: Sequence[Address],
+    backlog: int,
+    secure: bool,
+    at_end: contextlib.ExitStack,
+    reuse_port: bool = False,
+) -> list[Listener]:
+    listeners = []
+    for address in addresses:
+        listener = listen(address, backlog, reuse_port)
+        if secure:
+            listener.url = listener.url.replace("http:", "https:", 1)
+        at_end.callback(listener.sock.close)
+        at_end.callback(listener.unlink)
+        listeners.append(listener)
+    return listeners
 
 
 def _allow_files(connections: int) -> None:
@@ -82,212 +294,3 @@ def _allow_files(connections: int) -> None:
         # Some systems have a lower limit than the one they tell.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _open_log(args: argparse.Namespace, at_end: contextlib.ExitStack) -> Any:
-    """Where access lines go: an object with `write`, or None for nowhere."""
-    if args.access_log == "off" or (args.quiet and args.access_log == "-"):
-        return None
-    if args.access_log == "-":
-        return _Terminal(sys.stderr)
-    try:
-        # Line buffered: a line is in the file once its request has been answered.
-        return at_end.enter_context(
-            open(args.access_log, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
-        )
-    except OSError as error:
-        raise CommandError(f"cannot write {args.access_log}: {error.strerror}") from None
-
-
-class _Terminal:
-    """stderr without the server's own notes, which say again what this command has said."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._notes = tuple(f"({os.getpid()}) wsgi {what}" for what in ("starting", "exit"))
-
-    def write(self, text: str) -> None:
-        # A line a client had a hand in begins with its address, or with what it claims to be: such
-        # a claim must not hide it, hence the second condition.
-        if not (text.startswith(self._notes) and '"' not in text):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-def _listen_all(
-    addresses: Sequence[Address], backlog: int, at_end: contextlib.ExitStack
-) -> list[Listener]:
-    listeners = []
-    for address in addresses:
-        listener = listen(address, backlog)
-        at_end.callback(listener.sock.close)
-        at_end.callback(listener.unlink)
-        listeners.append(listener)
-    return listeners
-
-
-class _Service:
-    """The servers of one process, from the first connection to the last."""
-
-    def __init__(
-        self, args: argparse.Namespace, app: _App, log: Any, listeners: list[Listener]
-    ) -> None:
-        self._args = args
-        self._app = app if log is not None else _reporting(app)
-        self._log = log
-        self._listeners = listeners
-        self._reader, self._writer = os.pipe()
-        for end in (self._reader, self._writer):
-            os.set_blocking(end, False)
-        self._running: list[Any] = []
-        self._failures: list[BaseException | None] = []
-        self._signalled = False
-
-    def run(self) -> int:
-        import eventlet
-
-        with self._handling_signals():
-            for listener in self._listeners:
-                server = eventlet.spawn(self._serve_one, listener)
-                self._running.append(server)
-                server.link(self._ended, listener)
-            where = " and ".join(listener.url for listener in self._listeners)
-            self._say(
-                f"eventlet {eventlet.__version__} serving {self._args.app} on {where} "
-                f"(pid {os.getpid()}); Ctrl-C stops"
-            )
-            self._wait(until=lambda: self._signalled or bool(self._failures))
-            self._stop()
-        for failure in self._failures:
-            reason = "ended by itself" if failure is None else f"failed: {failure!r}"
-            print(f"eventlet: error: a server {reason}", file=sys.stderr)
-        return 1 if self._failures else 0
-
-    def _serve_one(self, listener: Listener) -> None:
-        """Serve one address until killed."""
-        from eventlet import wsgi
-
-        args = self._args
-        try:
-            wsgi.server(
-                listener.sock,
-                self._app,
-                log=self._log,
-                log_output=self._log is not None,
-                max_size=args.max_concurrency,
-                # A bare True would be "for ever", and so would 0 seconds read as a number.
-                keepalive=args.keep_alive or False,
-                socket_timeout=args.socket_timeout or None,
-                # What the application yields leaves at once, as WSGI has it: a stream of events
-                # that waits for 4 KiB to come together is of no use.
-                minimum_chunk_size=0,
-                debug=args.debug,
-            )
-            if not self._signalled:
-                self._failures.append(None)
-        except Exception as error:
-            traceback.print_exc()
-            self._failures.append(error)
-
-    def _ended(self, server: Any, listener: Listener) -> None:
-        """Leave word that a server is over. A link: it is called even if none ever started."""
-        listener.unlink()
-        self._running.remove(server)
-        self._post(_SERVER_ENDED)
-
-    def _stop(self) -> None:
-        """End the servers: no new connections, and the requests that run are waited for."""
-        for server in list(self._running):
-            server.kill()
-        for listener in self._listeners:
-            # A server closes its socket once its last request is over; until then new clients
-            # would wait in the system's queue for nobody.
-            listener.unlink()
-            listener.sock.close()
-        seconds = self._args.graceful_timeout
-        moment = min(seconds, _MOMENT)
-        if self._wait(until=lambda: not self._running, seconds=moment):
-            return
-        self._say(f"eventlet: stopping when the running requests end ({seconds:g} s at most)")
-        if not self._wait(until=lambda: not self._running, seconds=seconds - moment):
-            # Told a second time, a server waits no longer.
-            for server in list(self._running):
-                server.kill()
-            print(
-                f"eventlet: requests still running after {seconds:g} s were cut off",
-                file=sys.stderr,
-            )
-
-    # Signals, and the pipe they arrive by.
-
-    @contextlib.contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        before = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # ValueError: not in the main thread, where whoever started us handles signals.
-            with contextlib.suppress(ValueError):
-                before.append((number, signal.signal(number, self._on_signal)))
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-            os.close(self._reader)
-            os.close(self._writer)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if not self._signalled:
-            self._signalled = True
-            self._post(bytes([number]))
-            return
-        for listener in self._listeners:
-            listener.unlink()
-        for stream in (sys.stdout, sys.stderr):
-            # It may be in the middle of a write, just interrupted by this very signal.
-            with contextlib.suppress(Exception):
-                stream.flush()
-        _exit(128 + number)
-
-    def _post(self, message: bytes) -> None:
-        # BlockingIOError: the pipe is full of unread messages, so there is no need of one more.
-        with contextlib.suppress(BlockingIOError):
-            _write(self._writer, message)
-
-    def _wait(self, until: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Sleep from message to message until something holds; whether it came to hold in time."""
-        from eventlet import Timeout
-        from eventlet.hubs import trampoline
-
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not until():
-            left = None
-            if deadline is not None and (left := deadline - time.monotonic()) <= 0:
-                return False
-            try:
-                trampoline(self._reader, read=True, timeout=left)
-            except Timeout:
-                continue
-            with contextlib.suppress(BlockingIOError):
-                _read(self._reader, 512)
-        return True
-
-    def _say(self, text: str) -> None:
-        if not self._args.quiet:
-            # OSError: whoever read our output has gone; that is no reason to stop serving.
-            with contextlib.suppress(OSError):
-                print(text, flush=True)
-
-
-def _reporting(app: _App) -> _App:
-    """`app`, with its failures on stderr: without a log the server has nowhere to write them."""
-
-    def reporting(environ: Any, start_response: Any) -> Any:
-        try:
-            return app(environ, start_response)
-        except Exception:
-            traceback.print_exc()
-            raise
-
-    return reporting

@@ -96,6 +96,13 @@ def get_logger(log: Any, debug: bool) -> Any:
     return LoggerFileWrapper(sys.stderr if log is None else log, debug)
 
 
+def debug_writer(log: Any, debug: bool) -> Callable[[str], object] | None:
+    """Return what the native server calls with what few care to see; None if nobody does."""
+    if type(log) is LoggerNull or (type(log) is LoggerFileWrapper and not debug):
+        return None
+    return lambda line: log.debug("%s", line)
+
+
 def line_writer(log: Any) -> Callable[[str], object]:
     """Return what the native server calls with each line that is for the operator to see."""
     if type(log) is LoggerFileWrapper:

@@ -153,7 +153,11 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
         """Handle requests until there are no more."""
         self.close_connection = True
         while True:
-            self.handle_one_request()
+            try:
+                self.handle_one_request()
+            except _core.RequestRefused as refusal:
+                # Of a subclass that has read the head in its own way.
+                self._refuse(refusal)
             if self.conn_state[2] == STATE_CLOSE:
                 self.close_connection = True
             else:
@@ -273,20 +277,23 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
         try:
             self._begun, persists = self._session.begin(self._head.head, remote)
         except _core.RequestRefused as refusal:
-            self.close_connection = True
-            self._lingers = True
-            self.send_error(*refusal.args)
+            self._refuse(refusal)
             return False
         self.close_connection = not persists
         return True
+
+    def _refuse(self, refusal: _core.RequestRefused) -> None:
+        self.close_connection = True
+        self._lingers = True
+        self.send_error(*refusal.args)
 
     def get_environ(self) -> dict[str, Any]:
         """Return the environ of the request that has been read."""
         environ = self._begun
         if environ is None:
             # A subclass has read the request all by itself.
-            lines = [self.requestline, *(f"{name}: {self.headers[name]}" for name in self.headers)]
-            head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            fields = [f"{name}: {value}" for name, value in self.headers.items()]
+            head = "\r\n".join([self.requestline, *fields, "", ""]).encode("latin-1")
             environ, _ = self._session.begin(head, host_port(self.client_address))
         environ["REQUEST_METHOD"] = self.command
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host_port(self.client_address)

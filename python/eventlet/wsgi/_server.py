@@ -28,7 +28,7 @@ from eventlet.wsgi._listener import (
     host_port,
     is_plain,
 )
-from eventlet.wsgi._log import LoggerNull, RequestLog, get_logger, line_writer
+from eventlet.wsgi._log import LoggerNull, RequestLog, debug_writer, get_logger, line_writer
 from eventlet.wsgi._protocol import STATE_CLOSE, STATE_IDLE, HttpProtocol, takes_part
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -169,6 +169,13 @@ class Server:
                 bool(getattr(settings, "reject_bad_requests", True)),
                 bool(getattr(settings, "reject_http10_chunked", True)),
             ),
+            log_debug=debug_writer(self.log, debug),
+            head_timeout=head_timeout,
+            body_timeout=body_timeout,
+            send_timeout=send_timeout,
+            max_requests_per_connection=max_requests_per_connection,
+            max_body_size=max_body_size,
+            max_header_count=max_header_count,
         )
         self._runner: Any = None
         self._accepting = False
@@ -383,6 +390,8 @@ def server(
     :param log: a logger, a file to write to, or a `RequestLog`; stderr by default.
     :param environ: what to add to the environ of each request.
     :param max_size: how many connections there may be at a time; further ones wait in the backlog.
+        While they do, connections end with their next response, and those that stay idle are
+        closed, the longest idle first.
     :param max_http_version: ``"HTTP/1.0"`` turns off persistent connections and chunked responses.
     :param protocol: `HttpProtocol` or a subclass: its attributes are settings, and methods that it
         overrides are called.
@@ -403,12 +412,17 @@ def server(
         limit. It replaces `body_timeout` and `send_timeout`.
     :param capitalize_response_headers: whether header names are sent as ``Foo-Bar`` however they
         are written. False is deprecated.
-    :param head_timeout: seconds until the head of a request is complete, from its first byte; the
-        same for a TLS handshake and a PROXY header. None is no limit.
-    :param body_timeout: seconds without progress of a request body that is being read.
-    :param send_timeout: seconds without progress of a response that is being sent.
+    :param head_timeout: seconds until the head of a request is complete, from its first byte; then
+        the answer is 408. A new connection may take as long to begin a request, and for a TLS
+        handshake and a PROXY header. None is no limit, here and below.
+    :param body_timeout: seconds without progress of a request body that is being read. Reading
+        raises TimeoutError then; if the application lets it pass, the answer is 408.
+    :param send_timeout: seconds without progress of a response that is being sent. Then the
+        connection is closed.
     :param max_requests_per_connection: after how many requests a connection is closed.
-    :param max_body_size: the longest request body, in bytes; beyond it: 413.
+    :param max_body_size: the longest request body, in bytes; beyond it: 413, without asking the
+        application if the request says how long it is. In one that is sent in chunks, reading
+        beyond it raises `ChunkReadError`.
     :param max_header_count: how many header fields a request may have; beyond it: 431.
     :param max_header_line: the longest header field, in bytes, instead of `MAX_HEADER_LINE`.
     :param max_header_size: the longest header section, in bytes, instead of

@@ -139,7 +139,7 @@ impl Exchange {
         let set_idle = Connection::idle_setter(connection)?;
         environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
         let mut request = head.request_info();
-        request.keep_alive &= server.config.keepalive && !server.is_retiring();
+        request.keep_alive &= connection.get().may_persist(py);
         if server.config.http10 {
             request.version = Version::Http10;
             request.keep_alive = false;
@@ -224,8 +224,14 @@ impl Exchange {
         }
         let connection = this.connection.get();
         if !input.get().may_continue(py) {
-            // It was never asked for the body, so it may send it or not; who knows what comes next.
-            after = After::Linger;
+            // It was never asked for the body, so it may send it or not; who knows what comes next. One that
+            // has begun has to be listened to; one that waits is told by the end of the connection.
+            let has_begun = connection.has_unread(py) || connection.has_buffered(py);
+            after = if has_begun {
+                After::Linger
+            } else {
+                After::Close
+            };
         } else if !connection.body_is_finished(py)
             && (after == After::Close || !Input::discard(input)?)
         {
@@ -447,9 +453,9 @@ impl Exchange {
                 code: 408,
                 reason: b"Request Timeout",
             },
-            Fault::Malformed => Status {
-                code: 400,
-                reason: b"Bad Request",
+            Fault::Malformed(error) => Status {
+                code: error.status(),
+                reason: error.reason().as_bytes(),
             },
         };
         Self::answer(slf, status, &format!("{}\n", error.value(py)))

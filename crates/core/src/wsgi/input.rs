@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use super::connection::Connection;
 use super::text::{Part, refused, with_latin1};
-use super::transport::PIECES;
+use super::transport::{PIECES, Patience};
 use crate::cell::GilCell;
 
 /// The most of an unread body that is read and thrown away to keep the connection, in bytes.
@@ -305,7 +305,7 @@ impl Input {
         let py = slf.py();
         let this = slf.get();
         let connection = this.connection.bind(py);
-        let timeout = connection.get().server.get().config.socket_timeout;
+        let timeout = connection.get().server.get().config.body_timeout;
         loop {
             let (satisfied, expectation, responding) = this.state.with(py, |s| {
                 let satisfied = s.ended || enough(&s.decoded[s.start..]);
@@ -321,7 +321,7 @@ impl Input {
                 this.state.with(py, |s| s.expectation = Expectation::None);
             }
             let mut fresh = Vec::new();
-            let more = Connection::read_body(connection, &mut fresh, timeout)?;
+            let more = Connection::read_body(connection, &mut fresh, &mut Patience::new(timeout))?;
             this.state.with(py, |s| {
                 if s.start > 0 {
                     s.decoded.drain(..s.start);
@@ -375,11 +375,12 @@ impl Input {
         let connection = slf.get().connection.bind(py);
         // The request is over; a client that sends no more must not keep the server from ending.
         connection.get().set_idle(py);
-        let timeout = connection.get().head_limit();
+        // For all of it: one that trickles would be read for ever otherwise.
+        let mut patience = Patience::new(connection.get().server.get().config.body_timeout);
         let mut discarded = 0;
         while !connection.get().body_is_finished(py) {
             let mut fresh = Vec::new();
-            match Connection::read_body(connection, &mut fresh, timeout) {
+            match Connection::read_body(connection, &mut fresh, &mut patience) {
                 Ok(true) => {}
                 Ok(false) => return Ok(connection.get().body_is_finished(py)),
                 // Whatever is wrong with the body, the response has been sent; there is no other.

@@ -13,6 +13,8 @@ use crate::errors;
 pub struct AccessLog {
     /// Called with each line, without its newline.
     info: Py<PyAny>,
+    /// Called with what is seldom of interest.
+    debug: Option<Py<PyAny>>,
     enabled: bool,
     /// A template for the `%` operator, or `None` for the default, which is made here.
     format: Option<Py<PyString>>,
@@ -37,6 +39,7 @@ pub struct Entry<'a> {
 impl AccessLog {
     pub fn new(
         info: Py<PyAny>,
+        debug: Option<Py<PyAny>>,
         enabled: bool,
         format: Option<Py<PyString>>,
         forwarded: bool,
@@ -44,6 +47,7 @@ impl AccessLog {
     ) -> Self {
         Self {
             info,
+            debug,
             enabled,
             format,
             forwarded,
@@ -169,9 +173,27 @@ impl AccessLog {
         self.settle(py, result)
     }
 
+    /// Whether anybody looks closely.
+    pub fn has_debug(&self) -> bool {
+        self.debug.is_some()
+    }
+
+    /// Tells whoever looks closely.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn debug(&self, py: Python<'_>, message: &str) -> PyResult<()> {
+        match &self.debug {
+            Some(debug) => self.settle(py, debug.call1(py, (message,)).map(drop)),
+            None => Ok(()),
+        }
+    }
+
     /// Shows the references to the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.info)?;
+        visit.call(&self.debug)?;
         visit.call(&self.record)
     }
 }

@@ -25,7 +25,7 @@ use crate::{clock, errors};
 /// How many connections are accepted before others get a turn.
 const ACCEPT_BATCH: usize = 64;
 
-/// How long accepting pauses when the process or the system has no descriptor left.
+/// How long accepting pauses when there is no place, or the system has no descriptor left.
 const ACCEPT_PAUSE: u64 = 100_000_000;
 
 /// How many green threads without a request are kept for the next ones.
@@ -38,8 +38,17 @@ pub struct Config {
     pub keepalive_timeout: Option<f64>,
     /// Whether connections persist at all.
     pub keepalive: bool,
-    /// Seconds that one read or write may take.
+    /// Seconds that one read outside a body may take.
     pub socket_timeout: Option<f64>,
+    /// Seconds that a head may take from its first byte to its last, and that a new connection may take to
+    /// begin one.
+    pub head_timeout: Option<f64>,
+    /// Seconds that a body may go without progress.
+    pub body_timeout: Option<f64>,
+    /// Seconds that a response may go without progress.
+    pub send_timeout: Option<f64>,
+    /// How many requests a connection may make.
+    pub max_requests: u64,
     /// Blocks of an application are gathered until there is this much, in bytes.
     pub minimum_chunk_size: usize,
     /// Whether a 500 shows the traceback.
@@ -65,10 +74,12 @@ pub struct WsgiServer {
     limit: usize,
     state: GilCell<State>,
     pub(super) requests: AtomicU64,
-    accepted: AtomicU64,
+    pub(super) accepted: AtomicU64,
     /// Whether no connection is accepted any more, nor kept after a response.
     retiring: AtomicBool,
     stopping: AtomicBool,
+    /// Whether somebody waits for a place among the connections.
+    crowded: AtomicBool,
 }
 
 #[derive(Default)]
@@ -82,13 +93,24 @@ struct State {
     parked: Option<(Py<Hub>, ParkId)>,
     /// Whether the lack of descriptors has been reported since it was last over.
     complained: bool,
-    /// Whether accepting pauses for that.
+    /// Whether a timer will have it accept again.
     paused: bool,
+    /// Up to which turn, and since when, those are known who have been idle while others wait.
+    census: Option<Census>,
+    /// Why `serve()` cannot go on.
+    failure: Option<i32>,
     /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
     messages: Vec<String>,
     parser: Option<Box<HeadParser>>,
     /// Green threads that have run requests and wait for others.
     workers: Vec<Spare>,
+}
+
+/// Connections whose last request lies before `turn` were idle at the moment `taken`.
+#[derive(Clone, Copy)]
+struct Census {
+    turn: u64,
+    taken: u64,
 }
 
 #[pymethods]
@@ -99,6 +121,9 @@ impl WsgiServer {
         log_record, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
         url_length_limit, header_line_limit, header_limit, rules,
+        log_debug = None, head_timeout = None,
+        body_timeout = None, send_timeout = None, max_requests_per_connection = None,
+        max_body_size = None, max_header_count = None,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -122,7 +147,15 @@ impl WsgiServer {
         header_line_limit: usize,
         header_limit: usize,
         rules: (bool, bool, bool),
+        log_debug: Option<Py<PyAny>>,
+        head_timeout: Option<f64>,
+        body_timeout: Option<f64>,
+        send_timeout: Option<f64>,
+        max_requests_per_connection: Option<u64>,
+        max_body_size: Option<u64>,
+        max_header_count: Option<usize>,
     ) -> PyResult<Self> {
+        let defaults = Limits::default();
         let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
         let limits = Limits {
             rules: Rules {
@@ -133,7 +166,9 @@ impl WsgiServer {
             request_line: url_length_limit,
             header_line: header_line_limit,
             head: url_length_limit.saturating_add(header_limit),
-            ..Limits::default()
+            header_count: max_header_count.unwrap_or(defaults.header_count),
+            body: max_body_size.unwrap_or(defaults.body),
+            ..defaults
         };
         Ok(Self {
             app,
@@ -141,6 +176,10 @@ impl WsgiServer {
                 keepalive_timeout,
                 keepalive,
                 socket_timeout,
+                head_timeout,
+                body_timeout: socket_timeout.or(body_timeout),
+                send_timeout: socket_timeout.or(send_timeout),
+                max_requests: max_requests_per_connection.unwrap_or(u64::MAX).max(1),
                 minimum_chunk_size,
                 debug,
                 capitalize,
@@ -150,6 +189,7 @@ impl WsgiServer {
             environ: EnvironBuilder::new(environ)?,
             log: AccessLog::new(
                 log_info,
+                log_debug,
                 log_output,
                 log_format,
                 log_x_forwarded_for,
@@ -162,6 +202,7 @@ impl WsgiServer {
             accepted: AtomicU64::new(0),
             retiring: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
         })
     }
 
@@ -181,7 +222,7 @@ impl WsgiServer {
         // The number may have been that of another listener, which the poller still has in mind.
         io::next_generation(py, fileno);
         // The hub accepts: a request starts a green thread, and that is the hub's to do.
-        let started = Self::accept_later(slf);
+        let started = check_listens(py, fileno).and_then(|()| Self::accept_later(slf));
         let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
         this.stopping.store(true, Ordering::Relaxed);
         this.close_listener(py)?;
@@ -198,7 +239,12 @@ impl WsgiServer {
         for worker in workers {
             worker.dismiss(py)?;
         }
-        result.and(drained)
+        let failure = this.state.with(py, |s| s.failure.take());
+        result.and(drained)?;
+        match failure {
+            Some(errno) => Err(errors::os_error(py, errno)),
+            None => Ok(()),
+        }
     }
 
     /// Has no more connections accepted, and each one that is open closed after its next response.
@@ -277,6 +323,16 @@ impl WsgiServer {
     /// Whether the server is coming to its end.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether connections may wait for another request.
+    pub(super) fn may_persist(&self) -> bool {
+        self.config.keepalive && !self.is_retiring() && !self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Counts connections and requests: a clock that tells which of two things was first.
+    pub(super) fn turn(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed) + self.requests.load(Ordering::Relaxed)
     }
 
     /// Whether connections end with their next response.
@@ -443,9 +499,19 @@ impl WsgiServer {
             drop(waiter);
         }
         for _ in 0..ACCEPT_BATCH {
-            if this.is_stopping() || this.connection_count(py) >= this.limit {
-                // Goes on when a connection is closed; until then the backlog holds them.
+            if this.is_stopping() {
                 return Ok(());
+            }
+            if this.connection_count(py) >= this.limit {
+                if !has_pending(listener) {
+                    this.relax(py);
+                    return Self::await_connection(slf, &hub, listener);
+                }
+                if !Self::make_room(slf) {
+                    // Goes on when a connection is closed; until then the backlog holds them.
+                    this.crowd(&hub);
+                    return Ok(());
+                }
             }
             match accept_one(listener) {
                 Ok(fd) => {
@@ -468,6 +534,7 @@ impl WsgiServer {
                 Err(errno) => match errno {
                     libc::EAGAIN => {
                         this.state.with(py, |s| s.complained = false);
+                        this.relax(py);
                         return Self::await_connection(slf, &hub, listener);
                     }
                     // The client has gone, or something on the way has: accept(2) says to try again.
@@ -483,13 +550,15 @@ impl WsgiServer {
                     | libc::ENETUNREACH
                     | libc::EPERM => {}
                     libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
-                        this.pause(&hub, errno);
-                        return Ok(());
+                        if !Self::make_room(slf) {
+                            this.complain(py, errno);
+                            this.crowd(&hub);
+                            return Ok(());
+                        }
                     }
                     errno => {
-                        // The listener itself is broken; that is the operator's to know.
-                        let error = errors::strerror(errno);
-                        this.tell(py, format!("wsgi: cannot accept connections: {error}"));
+                        // The listener itself is broken.
+                        this.state.with(py, |s| s.failure = Some(errno));
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -534,17 +603,12 @@ impl WsgiServer {
         Ok(())
     }
 
-    /// Out of descriptors or memory: says so once, and tries again in a while.
-    fn pause(&self, hub: &Bound<'_, Hub>, errno: i32) {
-        let py = hub.py();
-        let (first, paused, handler) = self.state.with(py, |s| {
-            (
-                !std::mem::replace(&mut s.complained, true),
-                std::mem::replace(&mut s.paused, true),
-                s.handler.clone(),
-            )
-        });
-        if first {
+    /// Out of descriptors or memory: says so once.
+    fn complain(&self, py: Python<'_>, errno: i32) {
+        if !self
+            .state
+            .with(py, |s| std::mem::replace(&mut s.complained, true))
+        {
             self.tell(
                 py,
                 format!(
@@ -554,18 +618,80 @@ impl WsgiServer {
                 ),
             );
         }
-        if let Some(target) = handler
-            && !paused
-        {
+    }
+
+    /// Somebody waits and there is no place: from now on connections end with their next response, and those
+    /// that are idle now and still are in a while make room.
+    fn crowd(&self, hub: &Bound<'_, Hub>) {
+        let py = hub.py();
+        let now = clock::now();
+        self.crowded.store(true, Ordering::Relaxed);
+        let census = Census {
+            turn: self.turn(),
+            taken: now,
+        };
+        let target = self.state.with(py, |s| {
+            if s.census.is_none_or(|census| census.is_over(now)) {
+                s.census = Some(census);
+            }
+            if std::mem::replace(&mut s.paused, true) {
+                None
+            } else {
+                s.handler.clone()
+            }
+        });
+        if let Some(target) = target {
             let handler = Due::Handle(Box::new(io::IoHandler {
                 target,
                 expired: true,
             }));
-            let deadline = clock::now() + ACCEPT_PAUSE;
+            let deadline = now + ACCEPT_PAUSE;
             hub.get()
                 .scheduler
                 .with(py, |s| s.timers.insert(deadline, handler));
         }
+    }
+
+    /// Nobody waits.
+    fn relax(&self, py: Python<'_>) {
+        self.crowded.store(false, Ordering::Relaxed);
+        self.state.with(py, |s| s.census = None);
+    }
+
+    /// Closes the connection that has been idle for longest, so that those who only hold a place do not keep
+    /// out those who want to be served. False if there is none that may be closed.
+    fn make_room(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let this = slf.get();
+        let Some(census) = this.state.with(py, |s| s.census) else {
+            return false;
+        };
+        if !census.is_over(clock::now()) {
+            return false;
+        }
+        let mut idle: Vec<_> = this
+            .connections(py)
+            .into_iter()
+            .filter_map(|connection| {
+                let since = connection.get().idle_since(py)?;
+                (since < census.turn).then_some((since, connection))
+            })
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        for (_, connection) in idle {
+            if !connection.get().has_unread(py) {
+                Connection::close(connection.bind(py));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Census {
+    /// Whether those who were idle then have had time to show that they are not.
+    fn is_over(self, now: u64) -> bool {
+        now.saturating_sub(self.taken) >= ACCEPT_PAUSE
     }
 }
 
@@ -591,6 +717,40 @@ fn is_accepting(py: Python<'_>) -> PyResult<bool> {
         .bind(py)
         .getattr(intern!(py, "is_accepting"))?
         .is_truthy()
+}
+
+/// Whether a connection waits to be accepted.
+fn has_pending(listener: RawFd) -> bool {
+    let mut poll = libc::pollfd {
+        fd: listener,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the pointer is that of one live entry, as the count says; with no time it does not wait.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// What `accept` would say, for a descriptor that is no listening socket.
+fn check_listens(py: Python<'_>, fd: RawFd) -> PyResult<()> {
+    let mut listens: libc::c_int = 0;
+    let mut size = size_of_val(&listens) as libc::socklen_t;
+    // SAFETY: the option is an integer, whose address and size are given.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            (&raw mut listens).cast(),
+            &raw mut size,
+        )
+    };
+    if result != 0 {
+        return Err(errors::io_error(py, &std::io::Error::last_os_error()));
+    }
+    if listens == 0 {
+        return Err(errors::os_error(py, libc::EINVAL));
+    }
+    Ok(())
 }
 
 /// One `accept4`; an errno on failure.

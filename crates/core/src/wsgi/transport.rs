@@ -7,7 +7,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use super::files;
 use crate::hub::io::{self as hub_io, Direction};
@@ -43,6 +43,21 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         // SAFETY: the pointer and the length are those of a live, exclusively borrowed slice.
         unsafe { libc::recv(fd, start.cast(), length, libc::MSG_DONTWAIT) }
     })
+}
+
+/// Whether there is something to receive.
+pub fn has_unread(fd: RawFd) -> bool {
+    let mut byte = 0_u8;
+    // SAFETY: the pointer is that of a live byte, and no more than it is asked for.
+    let count = unsafe {
+        libc::recv(
+            fd,
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_DONTWAIT | libc::MSG_PEEK,
+        )
+    };
+    count > 0
 }
 
 /// Sends several pieces at once without waiting. `None` means the peer takes nothing now.
@@ -85,6 +100,54 @@ fn retried(call: impl Fn() -> isize) -> io::Result<Option<usize>> {
     }
 }
 
+/// How long a client may take for something that may take several reads.
+///
+/// The time runs from the first wait on.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Seconds; `None` for ever.
+    timeout: Option<f64>,
+    deadline: Option<u64>,
+}
+
+impl Patience {
+    /// So many seconds.
+    pub fn new(timeout: Option<f64>) -> Self {
+        Self {
+            timeout,
+            deadline: None,
+        }
+    }
+
+    /// Until a moment, `u64::MAX` for ever; but no longer than so many seconds.
+    pub fn until(deadline: u64, timeout: Option<f64>) -> Self {
+        let deadline = match timeout {
+            Some(timeout) => deadline.min(clock::after(clock::now(), timeout)),
+            None => deadline,
+        };
+        Self {
+            timeout: None,
+            deadline: (deadline != u64::MAX).then_some(deadline),
+        }
+    }
+
+    /// When it is over.
+    fn deadline(&mut self) -> Option<u64> {
+        if self.deadline.is_none() {
+            self.deadline = self
+                .timeout
+                .map(|timeout| clock::after(clock::now(), timeout));
+        }
+        self.deadline
+    }
+
+    /// Seconds left.
+    fn left(&mut self) -> Option<f64> {
+        self.deadline()
+            .map(|deadline| clock::seconds(deadline.saturating_sub(clock::now())))
+    }
+}
+
 /// A connection's two ends of bytes.
 pub enum Transport {
     /// A descriptor, non-blocking by way of its flags for each call.
@@ -108,18 +171,22 @@ impl Transport {
         }
     }
 
-    /// Reads what there is, waiting for it up to `timeout` seconds. 0 is the end.
+    /// Reads what there is, waiting for it while there is patience. 0 is the end.
     pub fn read(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
+        patience: &mut Patience,
         append_to: &mut Vec<u8>,
     ) -> PyResult<usize> {
         match self {
-            Self::Descriptor(fd) => read_descriptor(py, *fd, timeout, append_to),
+            Self::Descriptor(fd) => read_descriptor(py, *fd, patience, append_to),
             Self::Object(object) => {
                 let object = object.bind(py);
-                object.call_method1(intern!(py, "settimeout"), (timeout,))?;
+                let left = patience.left();
+                if left == Some(0.0) {
+                    return Err(too_slow());
+                }
+                object.call_method1(intern!(py, "settimeout"), (left,))?;
                 let data = object.call_method1(intern!(py, "recv"), (READ_SIZE,))?;
                 let data = data.cast_into::<PyBytes>()?;
                 append_to.extend_from_slice(data.as_bytes());
@@ -130,7 +197,27 @@ impl Transport {
         }
     }
 
-    /// Writes all pieces in order, waiting for the peer up to `timeout` seconds at a time.
+    /// As [`read`](Self::read), where `needed` bytes are still to come of the body: if others read the
+    /// connection, too, what is beyond them is theirs.
+    pub fn read_for_body(
+        &self,
+        py: Python<'_>,
+        patience: &mut Patience,
+        needed: u64,
+        append_to: &mut Vec<u8>,
+    ) -> PyResult<usize> {
+        let Self::Protocol(protocol) = self else {
+            return self.read(py, patience, append_to);
+        };
+        let left = patience.left();
+        if left == Some(0.0) {
+            return Err(too_slow());
+        }
+        files::read(protocol.bind(py), left, needed, append_to)
+    }
+
+    /// Writes all pieces in order, waiting for the peer up to `timeout` seconds at a time: it has them again
+    /// with each part that it takes.
     pub fn write(
         &self,
         py: Python<'_>,
@@ -142,11 +229,9 @@ impl Transport {
             Self::Object(object) => {
                 let object = object.bind(py);
                 object.call_method1(intern!(py, "settimeout"), (timeout,))?;
-                // One call, so that the head and a short body share a packet, or a TLS record.
+                // Joined, so that the head and a short body share a packet, or a TLS record.
                 let data = PyBytes::new(py, &pieces.concat());
-                object
-                    .call_method1(intern!(py, "sendall"), (data,))
-                    .map(drop)
+                write_object(object, &data)
             }
             Self::Protocol(protocol) => files::write(protocol.bind(py), timeout, pieces),
             Self::Closed => Err(closed(py)),
@@ -158,10 +243,9 @@ impl Transport {
 fn read_descriptor(
     py: Python<'_>,
     fd: RawFd,
-    timeout: Option<f64>,
+    patience: &mut Patience,
     append_to: &mut Vec<u8>,
 ) -> PyResult<usize> {
-    let mut deadline = None;
     loop {
         let mut scratch = take_scratch();
         let result = receive(fd, &mut scratch);
@@ -171,7 +255,7 @@ fn read_descriptor(
         return_scratch(scratch);
         match result {
             Ok(Some(count)) => return Ok(count),
-            Ok(None) => wait(py, fd, Direction::Read, timeout, &mut deadline)?,
+            Ok(None) => wait(py, fd, Direction::Read, patience)?,
             Err(error) => return Err(errors::io_error(py, &error)),
         }
     }
@@ -183,7 +267,8 @@ fn write_descriptor(
     timeout: Option<f64>,
     mut pieces: [&[u8]; PIECES],
 ) -> PyResult<()> {
-    let mut deadline = None;
+    let mut patience = Patience::new(timeout);
+    let mut progress = Progress::default();
     loop {
         match send(fd, pieces) {
             Ok(Some(mut count)) => {
@@ -196,37 +281,105 @@ fn write_descriptor(
                     return Ok(());
                 }
                 // Progress: the peer has its time for the next part.
-                deadline = None;
+                patience = Patience::new(timeout);
+                progress = Progress::default();
             }
-            Ok(None) => wait(py, fd, Direction::Write, timeout, &mut deadline)?,
+            Ok(None) => {
+                progress.begin(fd);
+                if let Err(error) = wait(py, fd, Direction::Write, &mut patience) {
+                    if !error.is_instance_of::<PyTimeoutError>(py) || !progress.is_made(fd) {
+                        return Err(error);
+                    }
+                    patience = Patience::new(timeout);
+                }
+            }
             Err(error) => return Err(errors::io_error(py, &error)),
         }
     }
 }
 
-fn wait(
-    py: Python<'_>,
-    fd: RawFd,
-    direction: Direction,
-    timeout: Option<f64>,
-    deadline: &mut Option<u64>,
-) -> PyResult<()> {
-    let hub = hub::current(py)?;
-    if let Some(timeout) = timeout
-        && deadline.is_none()
-    {
-        *deadline = Some(clock::after(clock::now(), timeout));
+/// Writes to an object until it has taken all.
+fn write_object(object: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = object.py();
+    let size = data.as_bytes().len();
+    let fd = object
+        .call_method0(intern!(py, "fileno"))
+        .and_then(|fd| fd.extract::<RawFd>())
+        .unwrap_or(-1);
+    let mut sent = 0;
+    while sent < size {
+        let mut progress = Progress::default();
+        progress.begin(fd);
+        let rest = if sent == 0 {
+            data.clone().into_any()
+        } else {
+            let view = PyMemoryView::from(data)?;
+            view.get_item(PySlice::new(py, sent as isize, size as isize, 1))?
+        };
+        match object.call_method1(intern!(py, "send"), (rest,)) {
+            Ok(count) => sent += count.extract::<usize>()?,
+            Err(error) if error.is_instance_of::<PyTimeoutError>(py) && progress.is_made(fd) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
+}
+
+/// Whether the peer takes what has been sent. The kernel tells that there is room again only when a good part
+/// of its buffer is free, which may be megabytes, for which a slow client needs minutes.
+#[derive(Default)]
+struct Progress {
+    /// Bytes on their way at the beginning.
+    queued: Option<libc::c_int>,
+}
+
+impl Progress {
+    fn begin(&mut self, fd: RawFd) {
+        if self.queued.is_none() {
+            self.queued = queued(fd);
+        }
+    }
+
+    /// Whether the peer has taken any since the beginning, or since the last call.
+    fn is_made(&mut self, fd: RawFd) -> bool {
+        let before = std::mem::replace(&mut self.queued, queued(fd));
+        matches!((before, self.queued), (Some(before), Some(now)) if now < before)
+    }
+}
+
+/// How many bytes the peer has not acknowledged yet, where the system tells.
+#[cfg(target_os = "linux")]
+fn queued(fd: RawFd) -> Option<libc::c_int> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the pointer is that of a live integer, which is what this request fills in.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
+    (result == 0).then_some(count)
+}
+
+/// How many bytes the peer has not acknowledged yet, where the system tells.
+#[cfg(not(target_os = "linux"))]
+fn queued(_fd: RawFd) -> Option<libc::c_int> {
+    None
+}
+
+fn wait(py: Python<'_>, fd: RawFd, direction: Direction, patience: &mut Patience) -> PyResult<()> {
+    let hub = hub::current(py)?;
     let generation = hub_io::generation(py, fd);
-    let wake = Hub::wait_ready(&hub, fd, direction, *deadline)?;
+    let wake = Hub::wait_ready(&hub, fd, direction, patience.deadline())?;
     if hub_io::generation(py, fd) != generation {
         // Closed between being woken and being here; the number may be somebody else's.
         return Err(closed(py));
     }
     match wake {
-        Wake::TimedOut => Err(PyTimeoutError::new_err("timed out")),
+        Wake::TimedOut => Err(too_slow()),
         _ => Ok(()),
     }
+}
+
+/// The error for a client that takes too long.
+#[cold]
+fn too_slow() -> PyErr {
+    PyTimeoutError::new_err("timed out")
 }
 
 /// The error for a connection that the server has closed.

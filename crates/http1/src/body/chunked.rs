@@ -29,6 +29,8 @@ pub(super) struct ChunkedDecoder {
     state: State,
     /// The size of the current chunk, then what is left of its data.
     size: u64,
+    /// Bytes of data in the chunks whose lines have been read.
+    data: u64,
     /// Bytes of the current chunk line.
     line: usize,
     /// Bytes of extensions in the body.
@@ -147,7 +149,7 @@ impl ChunkedDecoder {
         match (&self.state, byte) {
             (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.count_line(1, limits)?;
-                self.push_digit(byte)?;
+                self.push_digit(byte, limits)?;
                 Ok(State::Size)
             }
             (State::Size | State::Gap, _) if self.line == 0 => Err(RequestError::InvalidChunkSize),
@@ -165,6 +167,7 @@ impl ChunkedDecoder {
             (State::Gap, _) => Err(RequestError::InvalidChunkExtension),
             (State::SizeLf, b'\n') => {
                 self.line = 0;
+                self.data += self.size;
                 Ok(if self.size == 0 {
                     State::Trailers(Trailers::default())
                 } else {
@@ -178,13 +181,16 @@ impl ChunkedDecoder {
         }
     }
 
-    fn push_digit(&mut self, byte: u8) -> Result<(), RequestError> {
+    fn push_digit(&mut self, byte: u8, limits: &Limits) -> Result<(), RequestError> {
         let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
         self.size = self
             .size
             .checked_mul(16)
             .ok_or(RequestError::InvalidChunkSize)?
             | digit;
+        if self.size > limits.body.saturating_sub(self.data) {
+            return Err(RequestError::BodyTooLarge);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use super::head::{BodyLength, Head, Span, Version};
 use super::host;
 use crate::syntax::{decimal, is_token, list, trim};
-use crate::{RequestError, Rules};
+use crate::{Limits, RequestError, Rules};
 
 /// The fields that matter to the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,10 +94,13 @@ impl Facts {
     }
 
     /// Settles the head at the end of its header section.
-    pub(super) fn conclude(self, head: &mut Head, rules: Rules) -> Result<(), RequestError> {
+    pub(super) fn conclude(self, head: &mut Head, limits: &Limits) -> Result<(), RequestError> {
         let http11 = head.version == Version::Http11;
-        if http11 && self.host.is_none() && rules.require_host {
+        if http11 && self.host.is_none() && limits.rules.require_host {
             return Err(RequestError::MissingHost);
+        }
+        if matches!(self.body, BodyLength::Length(length) if length > limits.body) {
+            return Err(RequestError::BodyTooLarge);
         }
         let has_body = !matches!(self.body, BodyLength::None | BodyLength::Length(0));
         head.host = self.host;

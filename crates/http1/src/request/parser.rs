@@ -313,7 +313,7 @@ impl HeadParser {
                 Some(_) => return Err(RequestError::BareCr),
             }
             if self.state == State::EndLf {
-                self.facts.conclude(&mut self.head, limits.rules)?;
+                self.facts.conclude(&mut self.head, limits)?;
                 self.state = State::Done;
                 return Ok(true);
             }

@@ -5,17 +5,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Connection, Fault};
-use crate::wsgi::files;
-use crate::wsgi::transport::{self, Transport};
+use crate::wsgi::transport::{self, Patience};
 
 impl Connection {
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.
     ///
+    /// Patience is for the next data, not for whatever the client may send instead of it.
     /// False at the end of the body, or of the connection.
     pub(in crate::wsgi) fn read_body(
         slf: &Bound<'_, Self>,
         out: &mut Vec<u8>,
-        timeout: Option<f64>,
+        patience: &mut Patience,
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
@@ -49,13 +49,16 @@ impl Connection {
                 Ok(Some(more)) => return Ok(more),
                 Ok(None) => {}
                 Err(error) => {
-                    this.state.with(py, |s| s.fault = Some(Fault::Malformed));
+                    this.state
+                        .with(py, |s| s.fault = Some(Fault::Malformed(error)));
                     return Err(bad_body(py, error));
                 }
             }
             let mut fresh = Vec::new();
+            let needed = this.state.with(py, |s| s.body.needed());
             let count = this
-                .read_for_body(py, timeout, &mut fresh)
+                .transport(py)
+                .read_for_body(py, patience, needed, &mut fresh)
                 .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
                 if this.body_length(py) == BodyLength::Chunked {
@@ -68,22 +71,6 @@ impl Connection {
                 s.drained = count < transport::READ_SIZE;
                 s.buffer.extend_from_slice(&fresh);
             });
-        }
-    }
-
-    /// Reads once, no further than to the end of the body if others read the connection, too.
-    fn read_for_body(
-        &self,
-        py: Python<'_>,
-        timeout: Option<f64>,
-        fresh: &mut Vec<u8>,
-    ) -> PyResult<usize> {
-        match self.transport(py) {
-            Transport::Protocol(protocol) => {
-                let needed = self.state.with(py, |s| s.body.needed());
-                files::read(protocol.bind(py), timeout, needed, fresh)
-            }
-            transport => transport.read(py, timeout, fresh),
         }
     }
 
@@ -112,6 +99,11 @@ impl Connection {
     /// What has been read and not used.
     pub(in crate::wsgi) fn take_buffered(&self, py: Python<'_>) -> Vec<u8> {
         self.state.with(py, |s| std::mem::take(&mut s.buffer))
+    }
+
+    /// Whether something has been read and not used.
+    pub(in crate::wsgi) fn has_buffered(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| !s.buffer.is_empty())
     }
 
     /// Whether the running request's body has been read to its end.

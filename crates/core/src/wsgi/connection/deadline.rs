@@ -2,11 +2,13 @@
 
 use pyo3::prelude::*;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, Refusal};
 use crate::clock;
 use crate::hub::Hub;
-use crate::hub::io::IoHandler;
+use crate::hub::io::{Direction, IoHandler};
 use crate::hub::scheduler::Due;
+use crate::wsgi::transport::Transport;
+use crate::wsgi::worker::Worker;
 
 impl Connection {
     /// How long the connection may stay as it is.
@@ -15,16 +17,12 @@ impl Connection {
     /// off.
     pub(super) fn set_deadline(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
         let (phase, armed, deadline) = self.state.with(py, |s| (s.phase, s.armed, s.deadline));
-        let limit = match phase {
-            Phase::Idle => self.idle_limit(),
-            Phase::Head => self.head_limit(),
-            _ => None,
-        };
-        let deadline = match (phase, limit) {
+        let deadline = match phase {
             // Set once, when the lingering began.
-            (Phase::Lingering, _) => deadline,
-            (_, Some(limit)) => clock::after(clock::now(), limit),
-            (_, None) => u64::MAX,
+            Phase::Lingering => deadline,
+            Phase::Idle => after_now(self.idle_limit(py)),
+            Phase::Head => self.head_deadline(py),
+            Phase::Busy | Phase::Closed => u64::MAX,
         };
         self.state.with(py, |s| s.deadline = deadline);
         if deadline < armed {
@@ -33,16 +31,34 @@ impl Connection {
         }
     }
 
-    /// Seconds that it may be without a request.
-    pub(super) fn idle_limit(&self) -> Option<f64> {
+    /// Seconds that it may be without a request; before the first there are no more than for its head.
+    pub(super) fn idle_limit(&self, py: Python<'_>) -> Option<f64> {
         let config = &self.server.get().config;
-        config.keepalive_timeout.or(config.socket_timeout)
+        let limit = config.keepalive_timeout.or(config.socket_timeout);
+        match config.head_timeout {
+            Some(head) if self.state.with(py, |s| s.requests == 0) => {
+                Some(limit.map_or(head, |limit| limit.min(head)))
+            }
+            _ => limit,
+        }
     }
 
-    /// Seconds that the next part of a head, or of a body that nobody wants, may take.
-    pub(in crate::wsgi) fn head_limit(&self) -> Option<f64> {
+    /// When the head that has begun, or its next part, has to be there.
+    pub(super) fn head_deadline(&self, py: Python<'_>) -> u64 {
         let config = &self.server.get().config;
-        config.socket_timeout.or(config.keepalive_timeout)
+        self.state
+            .with(py, |s| s.head_deadline)
+            .min(after_now(config.socket_timeout))
+    }
+
+    /// Whether the time for all of the head is over, rather than that for its next part.
+    pub(super) fn head_is_late(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.head_deadline) <= clock::now()
+    }
+
+    /// When a head that begins now has to be complete.
+    pub(super) fn new_head_deadline(&self) -> u64 {
+        after_now(self.server.get().config.head_timeout)
     }
 
     pub(super) fn disarm(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
@@ -75,7 +91,7 @@ impl Connection {
     }
 
     /// The timer has gone off. In the hub.
-    pub(super) fn on_timer(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) {
+    pub(super) fn on_timer(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let (phase, deadline) = this.state.with(py, |s| {
@@ -86,8 +102,38 @@ impl Connection {
         match phase {
             Phase::Busy | Phase::Closed => {}
             _ if deadline == u64::MAX => {}
-            _ if deadline <= clock::now() => Self::close(slf),
-            _ => this.arm(py, hub, deadline),
+            _ if deadline > clock::now() => this.arm(py, hub, deadline),
+            // Whoever has sent something is told why there is no answer to it.
+            Phase::Head if this.head_is_late(py) => {
+                this.stop_waiting(py, hub);
+                this.refuse_later(py, Refusal::Slow);
+                return Worker::start(slf, hub);
+            }
+            Phase::Head => {
+                this.whisper(py, SILENT);
+                Self::close(slf);
+            }
+            Phase::Idle | Phase::Lingering => Self::close(slf),
+        }
+        Ok(())
+    }
+
+    /// Takes back the wait for data.
+    fn stop_waiting(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
+        if let Transport::Descriptor(fd) = self.transport(py) {
+            let waiter = hub
+                .get()
+                .io
+                .with(py, |io| io.unwait_handler(fd, Direction::Read));
+            drop(waiter);
         }
     }
+}
+
+/// What is said of a client that sends no more of a head for as long as `socket_timeout`.
+pub(super) const SILENT: &str = "timed out in the middle of the head of a request";
+
+/// The deadline so many seconds from now; never for `None`.
+fn after_now(seconds: Option<f64>) -> u64 {
+    seconds.map_or(u64::MAX, |seconds| clock::after(clock::now(), seconds))
 }

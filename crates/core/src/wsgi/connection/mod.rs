@@ -37,8 +37,9 @@ pub use self::session::{RequestRefused, Session};
 use super::environ::Addresses;
 use super::exchange::Exchange;
 use super::server::WsgiServer;
-use super::transport::{PIECES, Transport};
+use super::transport::{self, PIECES, Transport};
 use crate::cell::GilCell;
+use crate::errors;
 use crate::hub::Hub;
 use crate::hub::io::Ready;
 
@@ -66,6 +67,10 @@ struct State {
     addresses: Option<Arc<Addresses>>,
     /// The bound method `set_idle`, made on the first request.
     set_idle: Option<Py<PyAny>>,
+    /// How many requests it has made.
+    requests: u64,
+    /// When it made the last one, or began, on the clock of [`WsgiServer::turn`].
+    turn: u64,
     key: Option<usize>,
     handler: Option<Arc<dyn Ready>>,
     timer: Option<TimerKey>,
@@ -73,8 +78,10 @@ struct State {
     armed: u64,
     deadline: u64,
     lingered: usize,
-    /// What the bytes were if not a request.
-    refusal: Option<RequestError>,
+    /// When the head that has begun has to be complete.
+    head_deadline: u64,
+    /// Why there is no request.
+    refusal: Option<Refusal>,
     /// What the client did wrong while its request was running.
     fault: Option<Fault>,
     /// Whether the server may close the connection although a request is running.
@@ -97,10 +104,19 @@ enum Phase {
 pub enum Fault {
     /// It has gone.
     Gone,
-    /// It took longer than `socket_timeout` allows.
+    /// It took longer than it may.
     Slow,
-    /// Its body cannot be decoded.
-    Malformed,
+    /// Its body cannot be decoded, or is too large.
+    Malformed(RequestError),
+}
+
+/// What is answered without asking the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// What came is not a request.
+    Malformed(RequestError),
+    /// The head of a request did not come in time.
+    Slow,
 }
 
 /// What the bytes so far call for.
@@ -166,12 +182,15 @@ impl Connection {
                     exchange: None,
                     addresses,
                     set_idle: None,
+                    requests: 0,
+                    turn: server.get().turn().saturating_sub(1),
                     key: None,
                     handler: None,
                     timer: None,
                     armed: u64::MAX,
                     deadline: u64::MAX,
                     lingered: 0,
+                    head_deadline: u64::MAX,
                     refusal: None,
                     fault: None,
                     interruptible: false,
@@ -236,8 +255,33 @@ impl Connection {
         self.state.with(py, |s| s.fault)
     }
 
+    /// Whether another request may follow the one that is about to run.
+    pub(super) fn may_persist(&self, py: Python<'_>) -> bool {
+        let server = self.server.get();
+        let limit = server.config.max_requests;
+        server.may_persist()
+            && (limit == u64::MAX || self.state.with(py, |s| s.requests + 1 < limit))
+    }
+
+    /// Whether it waits for a request and has sent nothing of one; since when, in turns of the server.
+    pub(super) fn idle_since(&self, py: Python<'_>) -> Option<u64> {
+        self.state.with(py, |s| {
+            let is_idle = self.managed && s.phase == Phase::Idle && s.buffer.is_empty();
+            is_idle.then_some(s.turn)
+        })
+    }
+
+    /// Whether the client has sent something that has not been read.
+    pub(super) fn has_unread(&self, py: Python<'_>) -> bool {
+        match self.transport(py) {
+            Transport::Descriptor(fd) => transport::has_unread(fd),
+            _ => false,
+        }
+    }
+
     fn blame(&self, py: Python<'_>, error: &PyErr) {
         let fault = if error.is_instance_of::<PyTimeoutError>(py) {
+            self.whisper(py, "was too slow in the middle of a request");
             Fault::Slow
         } else if is_disconnect(py, error) {
             Fault::Gone
@@ -247,9 +291,24 @@ impl Connection {
         self.state.with(py, |s| s.fault = Some(fault));
     }
 
+    /// Says at the level of debugging what became of the client.
+    fn whisper(&self, py: Python<'_>, what: &str) {
+        let log = &self.server.get().log;
+        if !log.has_debug() {
+            return;
+        }
+        let result = self.addresses(py).and_then(|addresses| {
+            let (host, port) = (&addresses.remote_addr, &addresses.remote_port);
+            log.debug(py, &format!("({host} {port}) {what}"))
+        });
+        if let Err(error) = result {
+            errors::unraisable(py, error, None);
+        }
+    }
+
     /// Sends all pieces in order, in the running request's green thread.
     pub(super) fn write(&self, py: Python<'_>, pieces: [&[u8]; PIECES]) -> PyResult<()> {
-        let timeout = self.server.get().config.socket_timeout;
+        let timeout = self.server.get().config.send_timeout;
         self.transport(py)
             .write(py, timeout, pieces)
             .inspect_err(|error| self.blame(py, error))
@@ -288,7 +347,6 @@ impl Ready for Handler {
     }
 
     fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
-        Connection::on_timer(self.0.bind(hub.py()), hub);
-        Ok(())
+        Connection::on_timer(self.0.bind(hub.py()), hub)
     }
 }

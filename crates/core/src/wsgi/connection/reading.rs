@@ -6,11 +6,12 @@ use eventlet_http1::BodyDecoder;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
-use super::{Connection, Next, Phase};
+use super::deadline::SILENT;
+use super::{Connection, Next, Phase, Refusal};
 use crate::hub::io::{self, Direction};
 use crate::hub::{self, Hub};
 use crate::wsgi::exchange::Exchange;
-use crate::wsgi::transport::{self, Transport};
+use crate::wsgi::transport::{self, Patience, Transport};
 use crate::wsgi::worker::Worker;
 
 impl Connection {
@@ -139,11 +140,12 @@ impl Connection {
                         return Next::Over;
                     }
                     // Empty lines between requests are not the beginning of one.
-                    s.phase = if parser.is_idle() {
-                        Phase::Idle
-                    } else {
-                        Phase::Head
-                    };
+                    if parser.is_idle() {
+                        s.phase = Phase::Idle;
+                    } else if s.phase != Phase::Head {
+                        s.phase = Phase::Head;
+                        s.head_deadline = this.new_head_deadline();
+                    }
                     s.buffer = buffer;
                     s.parser = Some(parser);
                     Next::Wait
@@ -168,6 +170,8 @@ impl Connection {
                     }
                     s.phase = Phase::Busy;
                     s.interruptible = false;
+                    s.requests += 1;
+                    s.turn = server.turn();
                     s.fault = None;
                     s.buffer = rest;
                     s.body = BodyDecoder::new(body);
@@ -179,15 +183,21 @@ impl Connection {
             }
             Err(error) => {
                 server.return_parser(py, parser);
-                // The answer is logged, and loggers may wait; so it is given in a green thread.
-                this.state.with(py, |s| {
-                    s.phase = Phase::Busy;
-                    s.interruptible = true;
-                    s.refusal = Some(error);
-                });
+                this.refuse_later(py, Refusal::Malformed(error));
                 Ok(Next::Run)
             }
         }
+    }
+
+    /// Has the green thread that is started next give an answer that is none of the application's.
+    ///
+    /// The answer is logged, and loggers may wait.
+    pub(super) fn refuse_later(&self, py: Python<'_>, refusal: Refusal) {
+        self.state.with(py, |s| {
+            s.phase = Phase::Busy;
+            s.interruptible = true;
+            s.refusal = Some(refusal);
+        });
     }
 
     /// Leaves the connection to the hub, unless the next bytes are here already.
@@ -225,13 +235,21 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let phase = this.state.with(py, |s| s.phase);
-        let timeout = match phase {
-            Phase::Idle => this.idle_limit(),
-            _ => this.head_limit(),
+        let mut patience = match phase {
+            Phase::Idle => Patience::new(this.idle_limit(py)),
+            _ => Patience::until(this.head_deadline(py), None),
         };
         let mut input = Vec::new();
-        let count = match this.transport(py).read(py, timeout, &mut input) {
+        let count = match this.transport(py).read(py, &mut patience, &mut input) {
             Ok(count) => count,
+            Err(error) if error.is_instance_of::<PyTimeoutError>(py) && phase == Phase::Head => {
+                if this.head_is_late(py) {
+                    this.refuse_later(py, Refusal::Slow);
+                    return Ok(Next::Run);
+                }
+                this.whisper(py, SILENT);
+                0
+            }
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) => 0,
             Err(error) => return Err(error),
         };

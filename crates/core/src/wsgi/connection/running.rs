@@ -1,11 +1,11 @@
 //! Running the requests of a connection in a green thread.
 
+use eventlet_http1::Version;
 use eventlet_http1::response::{Status, encode};
-use eventlet_http1::{RequestError, Version};
 use pyo3::prelude::*;
 
 use super::closing::is_disconnect;
-use super::{Connection, Next, Phase};
+use super::{Connection, Next, Phase, Refusal};
 use crate::hub;
 use crate::wsgi::date;
 use crate::wsgi::exchange::{After, Exchange};
@@ -14,6 +14,9 @@ use crate::wsgi::transport::{self, Transport};
 
 /// How many pipelined requests run before others get a turn.
 const PIPELINE_BATCH: u32 = 32;
+
+/// How long a client has to take an answer that is none to a request, in seconds.
+const ANSWER_TIME: f64 = 2.0;
 
 impl Connection {
     /// Runs requests until there is none left, in the connection's green thread.
@@ -37,8 +40,8 @@ impl Connection {
         let this = slf.get();
         let mut batch = 0;
         loop {
-            if let Some(error) = this.state.with(py, |s| s.refusal.take()) {
-                Self::refuse(slf, error)?;
+            if let Some(refusal) = this.state.with(py, |s| s.refusal.take()) {
+                Self::refuse(slf, refusal)?;
                 return Self::settle(slf);
             }
             if let Some(exchange) = this.state.with(py, |s| s.exchange.take()) {
@@ -89,26 +92,34 @@ impl Connection {
     }
 
     /// Answers what is not a request, and ends the connection.
-    fn refuse(slf: &Bound<'_, Self>, error: RequestError) -> PyResult<()> {
-        let status = Status {
-            code: error.status(),
-            reason: error.reason().as_bytes(),
+    fn refuse(slf: &Bound<'_, Self>, refusal: Refusal) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (code, reason, text) = match refusal {
+            Refusal::Malformed(error) => (error.status(), error.reason(), format!("{error}\n")),
+            Refusal::Slow => (408, "Request Timeout", String::new()),
         };
-        Self::answer_refusal(slf, status, &error.to_string())?;
+        let status = Status {
+            code,
+            reason: reason.as_bytes(),
+        };
+        let length = this.answer_refusal(py, status, &text)?;
+        if refusal == Refusal::Slow {
+            this.whisper(py, "did not send the head of a request in time");
+        } else {
+            this.log_refusal(py, code, length)?;
+        }
         Self::linger(slf);
         Ok(())
     }
 
-    /// Sends the answer to what is not a request, with a line of text, and logs it.
+    /// Sends the answer to what is not a request; how many bytes it has.
     pub(super) fn answer_refusal(
-        slf: &Bound<'_, Self>,
+        &self,
+        py: Python<'_>,
         status: Status<'_>,
         text: &str,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let server = this.server.get();
-        let text = format!("{text}\n");
+    ) -> PyResult<usize> {
         let mut answer = Vec::with_capacity(256);
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
@@ -119,29 +130,35 @@ impl Connection {
         encode::header_line(&mut answer, b"Connection", b"close");
         answer.extend_from_slice(encode::CRLF);
         answer.extend_from_slice(text.as_bytes());
-        match this.transport(py) {
+        match self.transport(py) {
             // A fresh connection has room for an answer this short; one that has not is not owed any.
             Transport::Descriptor(fd) => drop(transport::send(fd, [&answer, b"", b""])),
             object @ (Transport::Object(_) | Transport::Protocol(_)) => {
-                object.write(py, server.config.socket_timeout, [&answer, b"", b""])?;
+                object.write(py, Some(ANSWER_TIME), [&answer, b"", b""])?;
             }
-            Transport::Closed => return Ok(()),
+            Transport::Closed => {}
         }
-        if server.log.is_enabled() {
-            let addresses = this.addresses(py)?;
-            server.log.request(
-                py,
-                &Entry {
-                    environ: None,
-                    client_ip: addresses.remote_addr.bind(py).to_str()?,
-                    client_port: addresses.remote_port.bind(py).to_str()?,
-                    request_line: b"-",
-                    status_code: status.code,
-                    body_length: answer.len() as u64,
-                    wall_seconds: 0.0,
-                },
-            )?;
+        Ok(answer.len())
+    }
+
+    /// Logs what was not a request, and was answered with so many bytes.
+    pub(super) fn log_refusal(&self, py: Python<'_>, code: u16, length: usize) -> PyResult<()> {
+        let server = self.server.get();
+        if !server.log.is_enabled() {
+            return Ok(());
         }
-        Ok(())
+        let addresses = self.addresses(py)?;
+        server.log.request(
+            py,
+            &Entry {
+                environ: None,
+                client_ip: addresses.remote_addr.bind(py).to_str()?,
+                client_port: addresses.remote_port.bind(py).to_str()?,
+                request_line: b"-",
+                status_code: code,
+                body_length: length as u64,
+                wall_seconds: 0.0,
+            },
+        )
     }
 }

@@ -47,6 +47,10 @@ impl Session {
         local: (Py<PyString>, Py<PyString>),
     ) -> PyResult<Self> {
         let py = server.py();
+        server
+            .get()
+            .accepted
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let none = PyString::new(py, "").unbind();
         let addresses = Addresses {
             remote_addr: none.clone_ref(py),
@@ -129,7 +133,9 @@ impl Session {
             code,
             reason: &reason,
         };
-        Connection::answer_refusal(self.connection.bind(py), status, text)
+        let connection = self.connection.get();
+        let length = connection.answer_refusal(py, status, &format!("{text}\n"))?;
+        connection.log_refusal(py, code, length)
     }
 
     /// Forgets the connection; the protocol closes it.
@@ -177,6 +183,7 @@ impl Connection {
             s.phase = Phase::Busy;
             s.interruptible = false;
             s.fault = None;
+            s.requests += 1;
             false
         });
         if is_closed {

@@ -1,0 +1,275 @@
+"""What the lines of the access log say, and who else wants to know of requests."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from eventlet.cli._errors import UsageError
+from eventlet.cli._log_sink import Sink
+from eventlet.wsgi import RequestLog
+
+Formatter = Callable[["dict[str, Any] | None", str, str, str, int, int, float], str]
+
+
+class Requests(RequestLog):
+    """Writes a line for each request, and tells whoever counts them."""
+
+    def __init__(
+        self,
+        sink: Sink | None,
+        formatter: Formatter | None,
+        observers: Iterable[Callable[[int, float, int], object]],
+    ) -> None:
+        self._put = None if sink is None or formatter is None else sink.write
+        self._format = formatter
+        self._observers = tuple(observers)
+
+    def record(
+        self,
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> None:
+        """Write the line, and count the request."""
+        for observer in self._observers:
+            observer(status_code, wall_seconds, body_length)
+        if self._put is not None and self._format is not None:
+            self._put(
+                self._format(
+                    environ,
+                    client_ip,
+                    client_port,
+                    request_line,
+                    status_code,
+                    body_length,
+                    wall_seconds,
+                )
+            )
+
+    def write(self, text: str) -> None:
+        """Pass on a message of the server, or the traceback of a failure."""
+        if not _is_note(text):
+            sys.stderr.write(text)
+
+
+class Plain:
+    """A log of lines that the server makes, without its own notes."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._put = sink.write
+
+    def write(self, text: str) -> None:
+        """Write a line."""
+        if not _is_note(text):
+            self._put(text)
+
+
+def _is_note(text: str) -> bool:
+    """Whether a server says that it starts or ends, which the command itself says better."""
+    # A line a client had a hand in begins with its address, or with what it claims to be: such a
+    # claim must not hide it, hence the second condition.
+    return text.startswith(f"({os.getpid()}) wsgi ") and '"' not in text
+
+
+def formatter(name: str) -> Formatter | None:
+    """What `--access-format` names; None is the server's own format, which it writes by itself.
+
+    :raises UsageError: for a template that cannot be filled in.
+    """
+    if name == "default":
+        return None
+    if name == "common":
+        return _common
+    if name == "combined":
+        return _combined
+    if name == "json":
+        return _json
+    if "%(" not in name:
+        near = difflib.get_close_matches(name, ["default", "common", "combined", "json"], n=1)
+        hint = f"did you mean {near[0]}?" if near else "default, common, combined, json, or a"
+        hint += "" if near else " template with names such as %(status_code)s"
+        raise UsageError(f"--access-format {name}: {hint}")
+    return _template(name)
+
+
+def default(
+    environ: dict[str, Any] | None,
+    client_ip: str,
+    client_port: str,
+    request_line: str,
+    status_code: int,
+    body_length: int,
+    wall_seconds: float,
+) -> str:
+    """A line as the server itself writes it."""
+    date = _date()
+    return (
+        f'{client_ip} - - [{date[:11]} {date[12:20]}] "{request_line}"'
+        f" {status_code} {body_length} {wall_seconds:.6f}\n"
+    )
+
+
+def _common(
+    environ: dict[str, Any] | None,
+    client_ip: str,
+    client_port: str,
+    request_line: str,
+    status_code: int,
+    body_length: int,
+    wall_seconds: float,
+) -> str:
+    user = "-" if environ is None else _quoted(environ.get("REMOTE_USER")) or "-"
+    return (
+        f'{_quoted(client_ip)} - {user} [{_date()}] "{_quoted(request_line)}"'
+        f" {status_code} {body_length}\n"
+    )
+
+
+def _combined(
+    environ: dict[str, Any] | None,
+    client_ip: str,
+    client_port: str,
+    request_line: str,
+    status_code: int,
+    body_length: int,
+    wall_seconds: float,
+) -> str:
+    line = _common(
+        environ, client_ip, client_port, request_line, status_code, body_length, wall_seconds
+    )
+    known = environ or {}
+    referer = _quoted(known.get("HTTP_REFERER")) or "-"
+    agent = _quoted(known.get("HTTP_USER_AGENT")) or "-"
+    return f'{line[:-1]} "{referer}" "{agent}"\n'
+
+
+def _json(
+    environ: dict[str, Any] | None,
+    client_ip: str,
+    client_port: str,
+    request_line: str,
+    status_code: int,
+    body_length: int,
+    wall_seconds: float,
+) -> str:
+    values = _values(
+        environ, client_ip, client_port, request_line, status_code, body_length, wall_seconds
+    )
+    values["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    values["wall_seconds"] = round(wall_seconds, 6)
+    del values["date_time"]
+    return json.dumps(values, separators=(",", ":")) + "\n"
+
+
+def _template(text: str) -> Formatter:
+    def templated(
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> str:
+        values = _values(
+            environ,
+            _quoted(client_ip),
+            client_port,
+            _quoted(request_line),
+            status_code,
+            body_length,
+            wall_seconds,
+        )
+        for key in _FROM_CLIENT:
+            values[key] = _quoted(values[key])
+        return text % values + "\n"
+
+    try:
+        templated({}, "127.0.0.1", "1", "GET / HTTP/1.1", 200, 1, 0.5)
+    except KeyError as error:
+        known = [*_values({}, "", "", "", 200, 0, 0.0)]
+        near = difflib.get_close_matches(error.args[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+        raise UsageError(f"--access-format: unknown name {error.args[0]!r}: {hint}") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--access-format {text!r}: {error}") from None
+    return templated
+
+
+#: Names of a template whose values the client chooses, besides those that are always escaped.
+_FROM_CLIENT = ("host", "method", "path", "protocol", "query", "referer", "user", "user_agent")
+
+
+def _values(
+    environ: dict[str, Any] | None,
+    client_ip: str,
+    client_port: str,
+    request_line: str,
+    status_code: int,
+    body_length: int,
+    wall_seconds: float,
+) -> dict[str, Any]:
+    get = (environ or {}).get
+    return {
+        "body_length": body_length,
+        "client_ip": client_ip,
+        "client_port": client_port,
+        "date_time": _date(),
+        "host": get("HTTP_HOST") or "-",
+        "method": get("REQUEST_METHOD") or "-",
+        "path": get("PATH_INFO") or "-",
+        "pid": os.getpid(),
+        "protocol": request_line.rpartition(" ")[2] or "-",
+        "query": get("QUERY_STRING") or "",
+        "referer": get("HTTP_REFERER") or "-",
+        "request_line": request_line,
+        "status_code": status_code,
+        "user": get("REMOTE_USER") or "-",
+        "user_agent": get("HTTP_USER_AGENT") or "-",
+        "wall_seconds": wall_seconds,
+    }
+
+
+_date_now = (0, "")
+
+
+def _date() -> str:
+    """The local time as logs have it, made once a second."""
+    global _date_now
+    second = int(time.time())
+    if _date_now[0] != second:
+        local = time.localtime(second)
+        # Not strftime's name of the month: it depends on the locale.
+        month = _MONTHS[local.tm_mon - 1]
+        text = time.strftime(f"%d/{month}/%Y:%H:%M:%S %z", local)
+        _date_now = (second, text)
+    return _date_now[1]
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _quoted(value: Any) -> str:
+    """Text of a client as it may stand between quotes, in one line."""
+    if not value:
+        return ""
+    text = str(value)
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return "".join(_escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\' or not (character.isascii() and character.isprintable()):
+        return "".join(f"\\x{byte:02X}" for byte in character.encode("latin-1", "replace"))
+    return character
