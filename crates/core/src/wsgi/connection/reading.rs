@@ -9,7 +9,7 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
 use super::{Connection, Handler, Next, Phase, Refusal};
-use crate::hub::io::{self, Direction, Ready};
+use crate::hub::io::{self, Direction, Ready, Refused};
 use crate::hub::{self, Hub};
 use crate::wsgi::exchange::Exchange;
 use crate::wsgi::server::WsgiServer;
@@ -142,12 +142,15 @@ impl Connection {
         };
         this.set_deadline(py, hub);
         let generation = io::generation(py, fd);
-        hub.get()
-            .io
-            .with(py, |io| {
-                io.wait_handler(fd, Direction::Read, handler, generation)
-            })
-            .map_err(|(refused, _)| hub::wait::refusal(py, fd, Direction::Read, refused))
+        let waits = hub.get().io.with(py, |io| {
+            io.wait_handler(fd, Direction::Read, handler, generation)
+        });
+        match waits {
+            // It waits already: data came in the very turn in which its time was up, and both were noticed.
+            Err((Refused::Busy, _)) => Ok(true),
+            Err((refused, _)) => Err(hub::wait::refusal(py, fd, Direction::Read, refused)),
+            Ok(waits) => Ok(waits),
+        }
     }
 
     /// Takes in `input` after what is in the buffer, and looks for a request at the start of it all.
