@@ -17,7 +17,7 @@ version = 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: bench clean conformance conformance-all docs fmt help lint lint-deps lint-python lint-rust lint-types \
+.PHONY: autobahn bench clean conformance conformance-all docs fmt help lint lint-deps lint-python lint-rust lint-types \
 	run setup soak test test-python test-rust
 
 help: ## List the commands
@@ -56,13 +56,18 @@ conformance-all: $(VENV)/.installed ## Run them on every hub, and on every CPyth
 	done; \
 	$(bin)/python tests/conformance/run.py --all-hubs --python "$$pythons" $(ARGS)
 
+autobahn: $(VENV)/.installed ## Run the Autobahn test suite of WebSocket (ARGS: see run.py --help)
+	$(bin)/python tests/autobahn/run.py $(ARGS)
+
 bench: $(VENV)/.installed ## Measure against other libraries (ARGS: see bench/run.py --help)
 	$(bin)/python bench/run.py $(ARGS)
 
-soak: $(VENV)/.installed ## Load servers, a patched process, all primitives: ten minutes each
+soak: $(VENV)/.installed ## Load servers, a patched process, all primitives, web applications
 	$(bin)/python tests/soak/soak.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/patched.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/stress.py $(or $(ARGS),--minutes 10)
+	$(bin)/python tests/soak/web.py $(or $(ARGS),--minutes 20)
+	$(bin)/python tests/soak/slow_clients.py
 
 lint: lint-rust lint-python lint-types lint-deps ## Check format, lints, types, stubs, licences
 

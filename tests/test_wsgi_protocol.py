@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import socket
 import ssl
 import threading
@@ -31,6 +30,9 @@ def app(env, start):
         print("waiting", flush=True)
         hubs.trampoline(0, read=True)
         body = b"waited"
+    elif name == "stop":
+        eventlet.spawn(servers[0].stop)
+        body = b"Hello!"
     elif name == "fail":
         raise RuntimeError("of the application")
     else:
@@ -421,12 +423,17 @@ def test_a_client_without_an_address(serve, tmp_path):
 
 def test_connections_end_with_the_server(serve):
     server = serve("protocol=Noting")
-    with server.connect() as idle, server.connect() as busy, server.connect() as fresh:
+    with (
+        server.connect() as idle,
+        server.connect() as busy,
+        server.connect() as fresh,
+        server.connect() as stopping,
+    ):
         assert idle.get().body == b"Hello!"
         busy.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n")
         server.wait_out("waiting")
-        idle.get()  # so that the other waits by now
-        server.process.send_signal(signal.SIGINT)
+        assert stopping.get("/stop").body == b"Hello!"
+        assert stopping.is_closed()
         assert idle.is_closed()
         assert fresh.is_closed()
         server.process.stdin.close()

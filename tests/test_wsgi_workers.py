@@ -42,6 +42,27 @@ class Server:
             client.close()
         return result[0]
 
+    def get_all(self, handles):
+        """The same for several requests, which all have come before the server looks at any."""
+        results = {}
+
+        def handle(index):
+            results[index] = handles[index]()
+
+        clients = [eventlet.connect(self.address) for _ in handles]
+        try:
+            for _ in range(2):  # the first time to be accepted
+                order = iter(range(len(handles)))
+                self.handle = lambda order=order: handle(next(order))
+                for client in clients:
+                    client.sendall(REQUEST)
+                for client in clients:
+                    assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        finally:
+            for client in clients:
+                client.close()
+        return [results[index] for index in range(len(handles))]
+
     def spare(self):
         """How many green threads wait for a request: all that wait but the server's own."""
         return all_parked() - self.others - 1
@@ -118,3 +139,52 @@ def test_a_pending_timeout_is_not_handed_on(server):
     eventlet.sleep(0.002)
     assert not limit[0].pending
     assert server.get(lambda: "untouched") == "untouched"
+
+
+def test_requests_that_come_together_know_nothing_of_each_other(server):
+    variable = contextvars.ContextVar("variable", default="default")
+    local = corolocal.local()
+    event = eventlet.Event()
+    kept = []
+
+    def mark():
+        found = variable.get(), getattr(local, "value", "none"), eventlet.getcurrent() in kept
+        variable.set("mine")
+        return found
+
+    def keep():
+        found = mark()
+        local.value = "mine"
+        kept.append(eventlet.getcurrent())
+        return found
+
+    def wait():
+        found = mark()
+        event.wait()
+        return found
+
+    def send():
+        found = mark()
+        if not event.ready():
+            event.send()
+        return found
+
+    found = server.get_all([mark, keep, mark, wait, mark, keep, send, mark])
+    assert found == [("default", "none", False)] * 8
+    assert all(greenlet.dead for greenlet in kept)
+
+
+def test_an_error_leaves_the_others_their_requests(server):
+    def leave():
+        raise eventlet.greenlet.GreenletExit
+
+    clients = [eventlet.connect(server.address) for _ in range(3)]
+    for round_ in range(2):
+        outcomes = iter([lambda: None, leave if round_ else lambda: None, lambda: None])
+        server.handle = lambda outcomes=outcomes: next(outcomes)()
+        for client in clients:
+            client.sendall(REQUEST)
+        answers = [client.recv(1000)[:12] for client in clients]
+    assert answers == [b"HTTP/1.1 200", b"", b"HTTP/1.1 200"]
+    for client in clients:
+        client.close()

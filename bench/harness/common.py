@@ -12,7 +12,13 @@ LABELS = {
     "gevent-pywsgi": "gevent.pywsgi",
     "gunicorn-gevent": "gunicorn, gevent worker",
     "gunicorn-gthread": "gunicorn, gthread worker",
+    "gevent-websocket": "gevent, gevent-websocket",
+    "granian-asgi": "granian, ASGI",
+    "granian-rsgi": "granian, RSGI",
+    "tungstenite": "tungstenite in Rust",
+    "uvicorn": "uvicorn, wsproto",
     "uwsgi": "uWSGI",
+    "websockets": "websockets, uvloop",
 }
 
 NANOSECONDS = Metric("ns", "time", "ns")
@@ -22,6 +28,7 @@ RATE = (
     Metric("p99_us", "p99", "us"),
     Metric("server_cpu", "server's core", "%"),
 )
+MESSAGES = Metric("per_second", "messages", "1/s", lower_is_better=False)
 REQUESTS = Metric("per_second", "requests", "1/s", lower_is_better=False)
 PORT = ("--port", "{port}")
 

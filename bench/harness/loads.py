@@ -123,17 +123,28 @@ def check_tls_echo(ca: Path) -> Callable[[int], None]:
 
 def echo(load: Path, connections: int, context: Context, *, tls: bool = False) -> Figures:
     """Messages of 1 KiB over many connections, one in flight on each."""
+    if not tls:
+        return messages(load, connections, 1024, check_echo, context)
+    ca = certificate(context.settings.scratch)
+    context = Context(context.settings, context.filled(certificate=ca))
+    return messages(load, connections, 1024, check_tls_echo(ca), context, "--ca", str(ca))
+
+
+def messages(
+    load: Path,
+    connections: int,
+    size: int,
+    check: Callable[[int], None],
+    context: Context,
+    *options: str,
+) -> Figures:
+    """One of our own load generators, with its options, against a server."""
     settings = context.settings
     warmup = 0.1 if settings.smoke else 0.5
-    options, check = [], check_echo
-    if tls:
-        ca = certificate(settings.scratch)
-        context = Context(settings, context.filled(certificate=ca))
-        options, check = ["--ca", str(ca)], check_tls_echo(ca)
     with serving(context, check) as server:
         command = [str(load), "--port", str(server.port), "--connections", str(connections)]
-        command += ["--size", "1024", "--seconds", str(settings.seconds), "--warmup", str(warmup)]
-        command += options
+        command += ["--size", str(size), "--seconds", str(settings.seconds)]
+        command += ["--warmup", str(warmup), *options]
         with server.busy() as busy:
             found = figures(run(command, settings.client_cpu, 60 + 2 * settings.seconds))
     return _comparable(found, "messages", busy()) | {"client_cpu": found["client_cpu"] * 100}
@@ -196,17 +207,29 @@ def _ask(conn: socket.socket) -> None:
         got += data
 
 
-def idle_connections(count: int, context: Context) -> Figures:
-    """Resident memory of a server for each connection that waits for its next request."""
+def idle_connections(
+    count: int,
+    context: Context,
+    *,
+    check: Callable[[int], None] = check_http,
+    begin: Callable[[socket.socket], None] | None = None,
+    ask: Callable[[socket.socket], None] = _ask,
+) -> Figures:
+    """Resident memory of a server for each connection that waits for its next request.
+
+    `begin` is what is done once on a new connection, `ask` makes a request.
+    """
     count = context.settings.count(count)
-    with serving(context, check_http) as server, ExitStack() as stack:
+    with serving(context, check) as server, ExitStack() as stack:
 
         def open_connections(many: int) -> list[socket.socket]:
             conns = []
             for _ in range(many):
                 conn = socket.create_connection((HOST, server.port), timeout=10)
                 conns.append(stack.enter_context(conn))
-                _ask(conn)
+                if begin:
+                    begin(conn)
+                ask(conn)
             time.sleep(0.3)
             return conns
 
@@ -220,7 +243,7 @@ def idle_connections(count: int, context: Context) -> Figures:
         errors = 0
         for conn in conns[:: max(1, count // 100)]:
             try:
-                _ask(conn)
+                ask(conn)
             except OSError:
                 errors += 1
     return {"bytes": used / count, "errors": errors}
@@ -239,4 +262,5 @@ __all__ = [
     "idle_connections",
     "import_time",
     "in_process",
+    "messages",
 ]

@@ -23,6 +23,9 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "fastwsgi": ("fastwsgi==0.0.9", FLASK),
     "bjoern": ("bjoern==3.2.2", FLASK),
     "uwsgi": ("uWSGI==2.0.31", FLASK),
+    "gevent-websocket": ("gevent==26.9.0", "gevent-websocket==0.10.1"),
+    "uvicorn": ("uvicorn==0.54.0", "wsproto==1.3.2", "uvloop==0.23.0", "httptools==0.9.0"),
+    "websockets": ("websockets==17.4", "uvloop==0.23.0"),
     "plot": ("matplotlib==3.11.2",),
 }
 """What is installed for each peer. The first is the package whose version is reported."""

@@ -16,6 +16,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 OURS, OTHER, LIMIT, INK, RULE = "#c2410c", "#9aa5b1", "#cbd2d9", "#1f2933", "#e4e7eb"
+LIMITS = ("epoll", "tungstenite")
 BAR_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.3, 1.15, 8.0
 
 
@@ -39,7 +40,7 @@ def panel(axes: Axes, workload: dict[str, Any], rows: list[dict[str, Any]]) -> N
         [max(0, median - each["min"]) for median, each in zip(medians, figures, strict=True)],
         [max(0, each["max"] - median) for median, each in zip(medians, figures, strict=True)],
     ]
-    colours = [OURS if row["ours"] else LIMIT if row["key"] == "epoll" else OTHER for row in rows]
+    colours = [OURS if row["ours"] else LIMIT if row["key"] in LIMITS else OTHER for row in rows]
     axes.barh(range(len(rows)), medians, 0.68, color=colours, zorder=2)
     axes.errorbar(
         medians,

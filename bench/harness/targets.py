@@ -31,8 +31,16 @@ class Verdict:
 
 def ratios(workload: str, metric: str, **needs: float) -> list[Target]:
     """Targets relative to several peers; `eventlet` is Eventlet 0.41."""
-    names = {"eventlet": "eventlet-0.41", "gunicorn_gevent": "gunicorn-gevent"}
-    return [Target(workload, metric, need, names.get(peer, peer)) for peer, need in needs.items()]
+    keys = {peer: peer.replace("_", "-") for peer in needs} | {"eventlet": "eventlet-0.41"}
+    return [Target(workload, metric, need, keys[peer]) for peer, need in needs.items()]
+
+
+def websocket_ratios(workload: str) -> list[Target]:
+    """Targets of a WebSocket workload: the best of the peers in Python is any of them."""
+    best = dict.fromkeys(
+        ("gevent_websocket", "websockets", "uvicorn", "granian_asgi", "granian_rsgi"), 1.5
+    )
+    return ratios(workload, "per_second", eventlet=5, **best, tungstenite=0.5)
 
 
 TARGETS = [
@@ -67,6 +75,14 @@ TARGETS = [
     *ratios("wsgi-sleep-1000", "per_second", eventlet=5, gunicorn_gevent=5),
     Target("wsgi-sleep-100", "per_second", 0.9 * 100 * 100),
     Target("wsgi-sleep-1000", "per_second", 0.9 * 1000 * 100),
+    *(
+        target
+        for size in ("64b", "1k", "64k")
+        for kind in ("text", "binary")
+        for target in websocket_ratios(f"websocket-{size}-{kind}")
+    ),
+    *websocket_ratios("websocket-broadcast"),
+    Target("websocket-idle", "bytes", 10 * 1024),
     Target("idle-connection", "bytes", 1.5 * 1024),
     Target("parked", "bytes", 6 * 1024),
     Target("import", "ms", 40),

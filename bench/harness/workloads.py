@@ -3,8 +3,9 @@
 from dataclasses import replace
 from functools import partial
 
-from harness import loads, servers
+from harness import loads, servers, websockets
 from harness.common import (
+    MESSAGES,
     NANOSECONDS,
     PER_CONNECTION,
     PORT,
@@ -16,7 +17,6 @@ from harness.model import BENCH, OURS, Contender, Context, Figures, Metric, Work
 
 ECHO_LOAD = BENCH / "target" / "release" / "echo-load"
 
-MESSAGES = Metric("per_second", "messages", "1/s", lower_is_better=False)
 REQUESTS_METRICS = (
     REQUESTS,
     Metric("cpu_us", "processor time of one", "us"),
@@ -200,6 +200,7 @@ WORKLOADS = (
         most_rounds=3,
     ),
     *servers.WORKLOADS,
+    *websockets.WORKLOADS,
     Workload(
         "parked",
         "memory",

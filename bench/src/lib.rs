@@ -1,5 +1,5 @@
-//! What the benchmark programs share: command-line options, a latency histogram, and a stream
-//! that is either TCP or a Unix socket.
+//! What the benchmark programs share: command-line options, a latency histogram, a stream that is
+//! either TCP or a Unix socket, and the frames of WebSocket.
 //!
 //! The programs are measuring instruments, so they stay small, do one system call where one is
 //! enough, and never trust what the other end sends.
@@ -7,6 +7,7 @@
 pub mod histogram;
 pub mod options;
 pub mod stream;
+pub mod websocket;
 
 use std::io;
 

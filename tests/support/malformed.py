@@ -517,9 +517,9 @@ _CHUNKS: list[tuple[str, int, list[bytes]]] = [
             b"0\r\n X: y\r\n\r\n",
             b"0\r\nX: \0\r\n\r\n",
             b"0\r\n" + MARKER,
-            b"0\r\nX: " + b"y" * 8200 + b"\r\n\r\n",
         ],
     ),
+    ("7.1.2", 431, [b"0\r\nX: " + b"y" * 8200 + b"\r\n\r\n"]),
 ]
 
 _VALID = _post(b"Content-Length: 5", body=b"hello")

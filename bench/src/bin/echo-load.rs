@@ -7,7 +7,8 @@
 //! one line of JSON tells messages per second, latency quantiles and errors.
 //!
 //! `echo-load --port P [--ca FILE] | --unix PATH [--connections N] [--size BYTES] [--seconds S]
-//! [--warmup S]`; with `--ca`, over TLS, to a server whose certificate the file vouches for
+//! [--warmup S] [--websocket text|binary]`; with `--ca`, over TLS, to a server whose certificate the
+//! file vouches for; with `--websocket`, each message is one of WebSocket
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use eventlet_bench::histogram::Histogram;
 use eventlet_bench::options::Options;
 use eventlet_bench::stream::{Stream, Target};
+use eventlet_bench::websocket::{Frame, Kind, handshake};
 use eventlet_bench::{Outcome, context};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -29,6 +31,7 @@ struct Plan {
     target: Target,
     connections: usize,
     size: usize,
+    websocket: Option<Kind>,
     warmup: Duration,
     seconds: Duration,
 }
@@ -43,6 +46,7 @@ impl Plan {
             "size",
             "seconds",
             "warmup",
+            "websocket",
         ];
         let options = Options::read(std::env::args().skip(1), &known)?;
         let target = match (options.text("unix"), options.text("port")) {
@@ -60,6 +64,10 @@ impl Plan {
             target,
             connections: options.value("connections", 100)?,
             size: options.value("size", 1024)?,
+            websocket: match options.text("websocket") {
+                Some(_) => Some(options.value("websocket", Kind::Text)?),
+                None => None,
+            },
             warmup: options.seconds("warmup", 0.5)?,
             seconds: options.seconds("seconds", 3.0)?,
         };
@@ -75,10 +83,52 @@ impl Plan {
     }
 }
 
+/// A message: what is sent, and what has to come back.
+enum Message {
+    /// The same bytes, over a plain stream.
+    Bytes(Vec<u8>),
+    /// A frame of WebSocket.
+    Frame(Frame),
+}
+
+impl Message {
+    fn new(websocket: Option<Kind>, size: usize, index: usize) -> Self {
+        if let Some(kind) = websocket {
+            return Self::Frame(Frame::new(kind, size, index));
+        }
+        let mut bytes: Vec<u8> = (0..size)
+            .map(|at| (at.wrapping_mul(31) ^ index) as u8)
+            .collect();
+        stamp(&mut bytes, 0, index as u64);
+        Self::Bytes(bytes)
+    }
+
+    fn number(&mut self, sequence: u64) {
+        match self {
+            Self::Bytes(bytes) => stamp(bytes, 8, sequence),
+            Self::Frame(frame) => frame.stamp(sequence),
+        }
+    }
+
+    fn outgoing(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Frame(frame) => frame.outgoing(),
+        }
+    }
+
+    fn incoming(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Frame(frame) => frame.incoming(),
+        }
+    }
+}
+
 /// One connection and the message it has in flight.
 struct Connection {
     stream: Stream,
-    message: Vec<u8>,
+    message: Message,
     sent: usize,
     received: usize,
     sequence: u64,
@@ -94,11 +144,7 @@ enum Progress {
 }
 
 impl Connection {
-    fn new(stream: Stream, index: usize, size: usize) -> Self {
-        let mut message: Vec<u8> = (0..size)
-            .map(|at| (at.wrapping_mul(31) ^ index) as u8)
-            .collect();
-        stamp(&mut message, 0, index as u64);
+    fn new(stream: Stream, message: Message) -> Self {
         Self {
             stream,
             message,
@@ -112,7 +158,7 @@ impl Connection {
     /// Begin the next message at `now`.
     fn next(&mut self, now: Instant) {
         self.sequence += 1;
-        stamp(&mut self.message, 8, self.sequence);
+        self.message.number(self.sequence);
         (self.sent, self.received, self.since) = (0, 0, now);
     }
 
@@ -121,10 +167,11 @@ impl Connection {
         if self.sent == 0 {
             self.since = Instant::now();
         }
-        while self.sent < self.message.len() {
+        let (outgoing, incoming) = (self.message.outgoing(), self.message.incoming());
+        while self.sent < outgoing.len() {
             match self
                 .stream
-                .send(self.message.get(self.sent..).unwrap_or_default())
+                .send(outgoing.get(self.sent..).unwrap_or_default())
             {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -140,12 +187,12 @@ impl Connection {
                 }
                 Err(error) => return Err(error),
             };
-            let wanted = self.message.get(self.received..self.received + count);
+            let wanted = incoming.get(self.received..self.received + count);
             if self.received + count > self.sent || wanted != buffer.get(..count) {
                 return Err(ErrorKind::InvalidData.into());
             }
             self.received += count;
-            if self.received == self.message.len() {
+            if self.received == incoming.len() {
                 return Ok(Progress::Echoed);
             }
         }
@@ -212,7 +259,7 @@ impl Load {
 
 /// Send the beginning of a message, without looking for its echo yet.
 fn send_first(connection: &mut Connection) -> io::Result<()> {
-    match connection.stream.send(&connection.message) {
+    match connection.stream.send(connection.message.outgoing()) {
         Ok(count) => connection.sent = count,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
         Err(error) => return Err(error),
@@ -232,13 +279,17 @@ fn run(plan: &Plan) -> Outcome<String> {
         buffer: vec![0; plan.size.clamp(1024, 1 << 16)],
     };
     for index in 0..plan.connections {
-        let stream = plan.target.connect().map_err(context("connect"))?;
+        let mut stream = plan.target.connect().map_err(context("connect"))?;
+        if plan.websocket.is_some() {
+            handshake(&mut stream, "/").map_err(context("handshake"))?;
+        }
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
         epoll::add(&poller, &stream, EventData::new_u64(index as u64), flags)
             .map_err(io::Error::from)
             .map_err(context("epoll_ctl"))?;
+        let message = Message::new(plan.websocket, plan.size, index);
         load.connections
-            .push(Some(Connection::new(stream, index, plan.size)));
+            .push(Some(Connection::new(stream, message)));
     }
     let mut events = Vec::with_capacity(1024);
     let (mut began, mut busy) = (Instant::now(), processor_time());

@@ -10,6 +10,7 @@
 //! | [`posix`] | pipes, terminals and other bare descriptors; `select` and `poll` |
 //! | [`sync`] | primitives that green threads wait on |
 //! | [`timeout`] | time limits: an exception after a while |
+//! | [`websocket`] | WebSocket |
 //! | [`wsgi`] | the WSGI server |
 //! | [`arena`], [`datastack`] | what makes green threads cheap to start and small |
 //! | [`cell`] | how state is shared under the GIL |
@@ -30,6 +31,7 @@ mod net;
 mod posix;
 mod sync;
 mod timeout;
+mod websocket;
 mod wsgi;
 
 use pyo3::prelude::*;
@@ -48,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     posix::add_to(module)?;
     sync::add_to(module)?;
     module.add_function(wrap_pyfunction!(timeout::throw_after, module)?)?;
+    websocket::add_to(module)?;
     wsgi::add_to(module)?;
     // PyO3 lists every name there, which says nothing that the stub does not.
     module.delattr("__all__")

@@ -296,7 +296,6 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
             head = "\r\n".join([self.requestline, *fields, "", ""]).encode("latin-1")
             environ, _ = self._session.begin(head, host_port(self.client_address))
         environ["REQUEST_METHOD"] = self.command
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host_port(self.client_address)
         if self.headers.get("content-type") is None:
             environ["CONTENT_TYPE"] = self.headers.get_content_type()
         native_set_idle = environ["eventlet.set_idle"]

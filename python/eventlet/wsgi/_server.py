@@ -133,6 +133,8 @@ class Server:
         settings: Any = protocol if isinstance(protocol, type) else HttpProtocol
         #: Whether the protocol class has a part in handling requests.
         self._is_handled_in_python = takes_part(protocol)
+        if self._is_handled_in_python and (proxy_protocol or uwsgi):
+            raise TypeError("a protocol class with methods of its own reads HTTP, and nothing else")
         #: States of the connections that it handles, by identity.
         self._states: dict[int, Any] = {}
         #: Green threads that serve connections which were accepted in Python.
@@ -176,6 +178,9 @@ class Server:
             max_requests_per_connection=max_requests_per_connection,
             max_body_size=max_body_size,
             max_header_count=max_header_count,
+            proxy_protocol=proxy_protocol,
+            trusted_proxies=list(trusted_proxies),
+            uwsgi=uwsgi,
         )
         self._runner: Any = None
         self._accepting = False

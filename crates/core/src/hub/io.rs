@@ -16,6 +16,7 @@
 //! registration also carries a serial number in its token, so an event that was meant for an earlier
 //! owner of the number is dropped.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -71,7 +72,7 @@ impl Direction {
 /// Native code that the hub calls when a descriptor is ready, in the hub's own greenlet.
 ///
 /// It must not block or park.
-pub trait Ready: Send + Sync {
+pub trait Ready: Any + Send + Sync {
     /// The descriptor is ready in the direction that was waited for; the wait is over.
     fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()>;
 

@@ -12,12 +12,13 @@
 //! the green thread opens that one too, poll included ([`Hub::turn_in_place`](super::Hub::turn_in_place)).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use eventlet_greenlet::{Greenlet, GreenletRef};
 use eventlet_reactor::{TimerKey, TimerQueue};
 use pyo3::prelude::*;
 
-use super::io::IoHandler;
+use super::io::{IoHandler, Ready};
 use super::listener::FdListener;
 use super::park::{Park, ParkId, Parks, Wake};
 use super::timer::Timer;
@@ -124,6 +125,21 @@ impl Scheduler {
     /// Queues `task` at the end of the current round.
     pub fn push_round(&mut self, task: Task) {
         self.round.push_back(task);
+    }
+
+    /// Takes the next entry of the round if it is a ready handler for which `is_it` holds.
+    #[inline]
+    pub fn take_ready(&mut self, is_it: impl FnOnce(&dyn Ready) -> bool) -> Option<Arc<dyn Ready>> {
+        let Some(Task::Handle(handler)) = self.round.front() else {
+            return None;
+        };
+        if handler.expired || !is_it(&*handler.target) {
+            return None;
+        }
+        match self.round.pop_front() {
+            Some(Task::Handle(handler)) => Some(handler.target),
+            _ => None,
+        }
     }
 
     /// Ends a wait and queues its green thread; does nothing if somebody did so before.

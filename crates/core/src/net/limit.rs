@@ -141,6 +141,14 @@ impl Limit {
         Hub::wait(&hub, &greenlet, parking).map(drop)
     }
 
+    /// How many seconds are left of a limit that is known.
+    pub fn seconds_left(self) -> Option<f64> {
+        match self {
+            Self::At(deadline) => Some(clock::seconds(deadline.saturating_sub(clock::now()))),
+            Self::Never | Self::Unknown => None,
+        }
+    }
+
     /// When a wait ends at the latest. `errno` is as in [`wait`](Self::wait).
     pub fn deadline(&mut self, socket: &Bound<'_, PyAny>, errno: i32) -> PyResult<Option<u64>> {
         let waits = self.look_up(socket)?;

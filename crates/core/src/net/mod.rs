@@ -21,14 +21,17 @@ mod base;
 pub(crate) mod buffer;
 mod connect;
 mod early;
-mod emptied;
-mod fd;
-mod limit;
+pub(crate) mod emptied;
+pub(crate) mod fd;
+pub(crate) mod limit;
 mod recv;
 mod socket;
 mod tls;
 
 use pyo3::prelude::*;
+
+pub(crate) use socket::SocketMethods;
+pub(crate) use tls::TlsMethods;
 
 use crate::hub::entry;
 

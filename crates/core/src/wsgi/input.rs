@@ -276,11 +276,11 @@ impl Input {
 }
 
 impl Input {
-    /// The body of the request that `connection` runs.
-    pub(super) fn new(connection: Py<Connection>, head: &Head) -> Self {
-        let expectation = if head.expect_continue() {
+    /// The body of the request that `connection` runs. Without a head, nobody asks for leave to send it.
+    pub(super) fn new(connection: Py<Connection>, head: Option<&Head>) -> Self {
+        let expectation = if head.is_some_and(Head::expect_continue) {
             Expectation::Waits
-        } else if head.may_withhold_body() {
+        } else if head.is_some_and(Head::may_withhold_body) {
             Expectation::MayWait
         } else {
             Expectation::None
@@ -374,7 +374,7 @@ impl Input {
         let py = slf.py();
         let connection = slf.get().connection.bind(py);
         // The request is over; a client that sends no more must not keep the server from ending.
-        connection.get().set_idle(py);
+        connection.get().set_idle(py, None);
         // For all of it: one that trickles would be read for ever otherwise.
         let mut patience = Patience::new(connection.get().server.get().config.body_timeout);
         let mut discarded = 0;

@@ -9,6 +9,9 @@
 //! reference to it who had none at the start, strong or weak, and it has no attributes. The context variables
 //! are set back. What is left to see of its past is its address, which a new one could have as well.
 //!
+//! A green thread that is done goes on with the next request that the hub has found, without a switch in between:
+//! it takes what the hub would have given to another one.
+//!
 //! References can be counted only where nothing else changes them, so a request that has waited for anything
 //! ends its green thread: then it was resumed by somebody else than the one who started it, and the cost does
 //! not matter any more either.
@@ -23,6 +26,7 @@ use pyo3::prelude::*;
 use super::connection::Connection;
 use super::server::WsgiServer;
 use crate::cell::GilCell;
+use crate::hub::io::Ready;
 use crate::hub::scheduler::Task;
 use crate::hub::{self, Hub, ParkId, Wake};
 use crate::local;
@@ -59,7 +63,13 @@ impl Worker {
             let unnoticed = this.within.load(Ordering::Relaxed)
                 && references.is_some()
                 && green_thread.unmarked_references() == references;
-            if !unnoticed || !Self::wait(slf, &green_thread)? {
+            if !unnoticed {
+                break;
+            }
+            green_thread
+                .bind(py)
+                .setattr(intern!(py, "gr_context"), py.None())?;
+            if !Self::go_on(slf)? && !Self::wait(slf, &green_thread)? {
                 break;
             }
         }
@@ -115,13 +125,30 @@ impl Worker {
         Ok((worker, green_thread))
     }
 
+    /// Looks for a request among what the hub would do next; false if that is something else.
+    ///
+    /// It saves two switches for each request of a busy server, and changes nothing about their order.
+    fn go_on(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let hub = hub::current(py)?;
+        let of_server = |handler: &dyn Ready| Connection::is_of(handler, &this.server);
+        while let Some(handler) = hub.get().scheduler.with(py, |s| s.take_ready(of_server)) {
+            // As a switch to it would be: a sign to those who watch that the hub is not held up.
+            hub.get().counters.switches.add();
+            if let Some(connection) = Connection::take_up(&*handler, &hub)? {
+                let old = this.next.replace(py, Some(connection));
+                drop(old);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Waits for a request; false if there will be none.
     fn wait(slf: &Bound<'_, Self>, green_thread: &Greenlet) -> PyResult<bool> {
         let py = slf.py();
         let server = slf.get().server.get();
-        green_thread
-            .bind(py)
-            .setattr(intern!(py, "gr_context"), py.None())?;
         let hub = hub::current(py)?;
         let parking = hub.get().park(py, green_thread, None);
         let id = parking.id;

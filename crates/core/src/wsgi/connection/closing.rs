@@ -88,7 +88,7 @@ impl Connection {
                 std::mem::replace(&mut s.transport, Transport::Closed),
                 s.key.take(),
                 s.handler.take(),
-                (s.exchange.take(), s.set_idle.take()),
+                (s.exchange.take(), s.set_idle.take(), s.farewell.take()),
             )
         });
         match transport {

@@ -16,6 +16,7 @@ mod addresses;
 mod body;
 mod closing;
 mod deadline;
+mod preface;
 mod reading;
 mod running;
 mod session;
@@ -26,13 +27,17 @@ use std::sync::Arc;
 
 use eventlet_http1::{BodyDecoder, BodyLength, HeadParser, RequestError};
 use eventlet_reactor::TimerKey;
+use eventlet_uwsgi::PacketError;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+pub(super) use self::addresses::peer;
 pub(super) use self::closing::is_disconnect;
+pub(super) use self::preface::named;
 pub use self::session::{RequestRefused, Session};
 use super::environ::Addresses;
 use super::exchange::Exchange;
@@ -52,6 +57,7 @@ pub struct Connection {
     state: GilCell<State>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
 struct State {
     phase: Phase,
     transport: Transport,
@@ -67,6 +73,8 @@ struct State {
     addresses: Option<Arc<Addresses>>,
     /// The bound method `set_idle`, made on the first request.
     set_idle: Option<Py<PyAny>>,
+    /// Whether a PROXY header is to come first.
+    awaits_proxy: bool,
     /// How many requests it has made.
     requests: u64,
     /// When it made the last one, or began, on the clock of [`WsgiServer::turn`].
@@ -86,6 +94,8 @@ struct State {
     fault: Option<Fault>,
     /// Whether the server may close the connection although a request is running.
     interruptible: bool,
+    /// What the application wants to do then.
+    farewell: Option<Py<PyAny>>,
     /// Whether the application has taken the connection over.
     hijacked: bool,
 }
@@ -115,6 +125,8 @@ pub enum Fault {
 enum Refusal {
     /// What came is not a request.
     Malformed(RequestError),
+    /// What came is not a packet of the uwsgi protocol.
+    Packet(PacketError),
     /// The head of a request did not come in time.
     Slow,
 }
@@ -133,8 +145,23 @@ enum Next {
 impl Connection {
     /// Tells the server that the connection may be closed at any time although a request is running: it
     /// waits for something that may never come. (`environ['eventlet.set_idle']`.)
-    pub(super) fn set_idle(&self, py: Python<'_>) {
-        self.state.with(py, |s| s.interruptible = true);
+    ///
+    /// `farewell`, if there is one, is called before that, in a green thread of its own.
+    #[pyo3(signature = (farewell = None))]
+    pub(super) fn set_idle(&self, py: Python<'_>, farewell: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |s| {
+            s.interruptible = true;
+            std::mem::replace(&mut s.farewell, farewell)
+        });
+        drop(old);
+    }
+
+    /// Calls the farewell of the application, then closes the connection.
+    fn _say_farewell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let farewell = slf.get().state.with(slf.py(), |s| s.farewell.take());
+        let said = farewell.map_or(Ok(()), |farewell| farewell.call0(slf.py()).map(drop));
+        Self::close(slf);
+        said
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -145,15 +172,16 @@ impl Connection {
                     visit.call(object)?;
                 }
                 visit.call(&s.set_idle)?;
+                visit.call(&s.farewell)?;
                 visit.call(&s.exchange)
             })
             .unwrap_or(Ok(()))
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let taken = self
-            .state
-            .with(py, |s| (s.exchange.take(), s.set_idle.take()));
+        let taken = self.state.with(py, |s| {
+            (s.exchange.take(), s.set_idle.take(), s.farewell.take())
+        });
         drop(taken);
     }
 }
@@ -166,13 +194,19 @@ impl Connection {
         addresses: Option<Arc<Addresses>>,
     ) -> PyResult<Py<Self>> {
         let py = server.py();
+        let config = &server.get().config;
+        let awaits_proxy = config.proxy_protocol.is_some();
         let connection = Py::new(
             py,
             Self {
                 server: server.clone().unbind(),
                 managed,
                 state: GilCell::new(State {
-                    phase: Phase::Idle,
+                    phase: if awaits_proxy {
+                        Phase::Head
+                    } else {
+                        Phase::Idle
+                    },
                     transport,
                     buffer: Vec::new(),
                     drained: true,
@@ -182,6 +216,7 @@ impl Connection {
                     exchange: None,
                     addresses,
                     set_idle: None,
+                    awaits_proxy,
                     requests: 0,
                     turn: server.get().turn().saturating_sub(1),
                     key: None,
@@ -190,10 +225,15 @@ impl Connection {
                     armed: u64::MAX,
                     deadline: u64::MAX,
                     lingered: 0,
-                    head_deadline: u64::MAX,
+                    head_deadline: if awaits_proxy {
+                        deadline::after_now(config.head_timeout)
+                    } else {
+                        u64::MAX
+                    },
                     refusal: None,
                     fault: None,
                     interruptible: false,
+                    farewell: None,
                     hijacked: false,
                 }),
             },
@@ -220,7 +260,10 @@ impl Connection {
         remote: (Py<PyString>, Py<PyString>),
         local: (Py<PyString>, Py<PyString>),
     ) -> PyResult<Py<Self>> {
+        let trusted = &server.get().config.trusted;
         let addresses = Addresses {
+            is_proxy: !trusted.is_empty()
+                && trusted.believes(preface::named(server.py(), &remote.0)),
             remote_addr: remote.0,
             remote_port: remote.1,
             server_name: local.0,
@@ -238,6 +281,19 @@ impl Connection {
     pub(super) fn is_busy(&self, py: Python<'_>) -> bool {
         self.state
             .with(py, |s| s.phase == Phase::Busy && !s.interruptible)
+    }
+
+    /// Closes it because the server stops: at once, unless the application has something to say.
+    pub(super) fn dismiss(slf: &Bound<'_, Self>) -> PyResult<()> {
+        static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        if slf.get().state.with(py, |s| s.farewell.is_none()) {
+            Self::close(slf);
+            return Ok(());
+        }
+        let say = slf.getattr(intern!(py, "_say_farewell"))?;
+        let spawn = SPAWN.import(py, "eventlet.greenthread", "spawn_n")?;
+        spawn.call1((say,)).map(drop)
     }
 
     /// Whether it has been closed.

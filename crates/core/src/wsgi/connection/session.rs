@@ -15,7 +15,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, preface};
 use crate::cell::GilCell;
 use crate::wsgi::environ::Addresses;
 use crate::wsgi::exchange::{After, Exchange};
@@ -57,6 +57,7 @@ impl Session {
             remote_port: none,
             server_name: local.0,
             server_port: local.1,
+            is_proxy: false,
         };
         let transport = Transport::Protocol(protocol);
         let connection = Connection::new(server, transport, false, Some(Arc::new(addresses)))?;
@@ -161,6 +162,8 @@ impl Session {
 impl Connection {
     /// Where the client is, if the connection does not tell.
     fn set_remote(&self, py: Python<'_>, remote: (Py<PyString>, Py<PyString>)) {
+        let trusted = &self.server.get().config.trusted;
+        let is_proxy = !trusted.is_empty() && trusted.believes(preface::named(py, &remote.0));
         let old = self.state.with(py, |s| {
             let old = s.addresses.take()?;
             s.addresses = Some(Arc::new(Addresses {
@@ -168,6 +171,7 @@ impl Connection {
                 remote_port: remote.1,
                 server_name: old.server_name.clone_ref(py),
                 server_port: old.server_port.clone_ref(py),
+                is_proxy,
             }));
             Some(old)
         });
