@@ -1,6 +1,6 @@
 """Types of the native module. What things do is said in their docstrings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, final
 
 import greenlet
@@ -350,6 +350,9 @@ class WsgiServer:
         max_requests_per_connection: int | None = None,
         max_body_size: int | None = None,
         max_header_count: int | None = None,
+        proxy_protocol: bool | str | None = None,
+        trusted_proxies: Sequence[str] = ...,
+        uwsgi: bool = False,
     ) -> Self: ...
     def drain(self) -> None: ...
     def retire(self) -> None: ...

@@ -84,7 +84,8 @@ class Lines:
         self._size = 0
         self._due = False
         self._kept = b""
-        # Whether the last line in the file is only a part of one.
+        # Whether the last line in the file is only a part of one so far, and whether it stays so.
+        self._within = False
         self._torn = False
         self._failing = 0
         self._look()
@@ -112,14 +113,18 @@ class Lines:
             self._put(data)
 
     def _put(self, data: bytes) -> None:
-        rest = memoryview(b"\n" + data if self._torn else data)
+        rest = memoryview(data)
         try:
+            if self._torn and (not self._may_block or self._has_room()):
+                # What is left of a line that was lost stays a line of its own.
+                _write(self._fd, b"\n")
+                self._torn = self._within = False
             while rest:
                 if self._may_block and not self._has_room():
                     self._keep(bytes(rest))
                     return
                 written = _write(self._fd, rest[:_PIPE_BUF] if self._may_block else rest)
-                self._torn = rest[written - 1] != 0x0A
+                self._within = rest[written - 1] != 0x0A
                 rest = rest[written:]
         except BlockingIOError:
             self._keep(bytes(rest))
@@ -137,6 +142,7 @@ class Lines:
 
     def _lose(self, lines: int, reason: str) -> None:
         self.lost += lines
+        self._torn = self._within
         if not self._failing:
             name = self._path or "stderr"
             _report(f"the access log {name} cannot be written: {reason}; serving without it")
@@ -173,7 +179,7 @@ class Lines:
             return
         os.close(self._fd)
         self._fd = fd
-        self._torn = False
+        self._within = self._torn = False
         self._look()
 
     def close(self) -> None:

@@ -59,6 +59,7 @@ class Service:
     :param sink: where access lines go, if they do.
     :param tls: the files of certificates, if there are any.
     :param row: the figures of this process.
+    :raises CommandError: if the files of certificates are no good.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Service:
         self._log = log
         self._sink = sink
         self._tls = tls
-        self._contexts: list[Any] = []
+        self._context = None if tls is None else tls.context()
         self._row = row
         self._reader, self._writer = os.pipe()
         for end in (self._reader, self._writer):
@@ -154,10 +155,8 @@ class Service:
 
         args = self.args
         sock = listener.sock
-        if self._tls is not None:
-            context = self._tls.context()
-            self._contexts.append(context)
-            sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=True)
+        if self._context is not None:
+            sock = self._context.wrap_socket(sock, server_side=True)
         try:
             server = wsgi.Server(
                 sock,
@@ -352,17 +351,17 @@ class Service:
             redirect_errors(self.args.error_log)
 
     def _renew_certificates(self) -> None:
-        for context in self._contexts if self._tls is not None else ():
-            assert self._tls is not None
-            try:
-                self._tls.renew(context)
-            except CommandError as error:
-                print(
-                    f"eventlet: error: {error}; serving with the certificate there was",
-                    file=sys.stderr,
-                )
-                return
-        if self._contexts and not self.args.quiet:
+        if self._tls is None or self._context is None:
+            return
+        try:
+            self._tls.renew(self._context)
+        except CommandError as error:
+            print(
+                f"eventlet: error: {error}; serving with the certificate there was",
+                file=sys.stderr,
+            )
+            return
+        if not self.args.quiet:
             print("eventlet: certificates read anew", flush=True)
 
 

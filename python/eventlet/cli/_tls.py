@@ -94,11 +94,11 @@ def _no_password() -> str:
 def _reason(error: Any) -> str:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
-        known = {
-            "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
-            "NO_START_LINE": "not in PEM format",
-        }
-        return known.get(reason, reason.replace("_", " ").lower())
+        if reason == "KEY_VALUES_MISMATCH":
+            return "the key belongs to another certificate"
+        if reason in ("NO_START_LINE", "PEM_LIB") or "PEM lib" in reason:
+            return "not in PEM format"
+        return reason.replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or "not in PEM format"

@@ -15,8 +15,9 @@ from typing import Any
 from eventlet.cli import _arbiter
 from eventlet.cli._address import Listener
 from eventlet.cli._errors import CommandError, UsageError
+from eventlet.cli._log_sink import Sink
 from eventlet.cli._serve import assemble, import_app, open_sink
-from eventlet.cli._service import RETIRE, STOP, Service
+from eventlet.cli._service import RETIRE, STOP, App, Service
 from eventlet.cli._shared import Figures
 from eventlet.cli._tls import Files
 from eventlet.cli._watch import imported_files
@@ -69,15 +70,12 @@ class Worker:
         try:
             app = import_app(args)
             sink = open_sink(args)
+            if sink is not None:
+                at_end.callback(sink.close)
+            service = self._service(app, sink)
         except BaseException as error:
             self._say_failed(error)
             raise
-        if sink is not None:
-            at_end.callback(sink.close)
-        forked = self._forked
-        service = assemble(
-            args, app, forked.listeners, self._pages, sink, self._tls, self._figures, forked.row
-        )
         self._limit_requests(service)
         self._listen_to_arbiter(service)
         handlers: dict[int, Any] = {
@@ -88,6 +86,19 @@ class Worker:
             signal.SIGUSR1: service.on_signal,
         }
         return service.run(handlers, self._started, self._stopped)
+
+    def _service(self, app: App, sink: Sink | None) -> Service:
+        forked = self._forked
+        return assemble(
+            self._args,
+            app,
+            forked.listeners,
+            self._pages,
+            sink,
+            self._tls,
+            self._figures,
+            forked.row,
+        )
 
     def _say_failed(self, error: BaseException) -> None:
         status = 2 if isinstance(error, UsageError) else 1

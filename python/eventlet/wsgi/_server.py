@@ -159,6 +159,9 @@ class Server:
             max_requests_per_connection=max_requests_per_connection,
             max_body_size=max_body_size,
             max_header_count=max_header_count,
+            proxy_protocol=proxy_protocol,
+            trusted_proxies=list(trusted_proxies),
+            uwsgi=uwsgi,
         )
         self._runner: Any = None
         self._accepting = False

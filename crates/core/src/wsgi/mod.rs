@@ -20,11 +20,13 @@ pub mod connection;
 pub mod date;
 pub mod environ;
 pub mod exchange;
+pub mod forwarded;
 pub mod input;
 pub mod log;
 pub mod server;
 pub mod text;
 pub mod transport;
+pub mod uwsgi;
 pub mod worker;
 
 use pyo3::prelude::*;

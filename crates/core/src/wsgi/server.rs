@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_http1::{HeadParser, Limits, Rules};
+use eventlet_proxy::header::Versions;
+use eventlet_proxy::trusted::Trusted;
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::environ::EnvironBuilder;
 use super::log::AccessLog;
 use super::worker::Spare;
@@ -27,6 +30,12 @@ const ACCEPT_BATCH: usize = 64;
 
 /// How long accepting pauses when there is no place, or the system has no descriptor left.
 const ACCEPT_PAUSE: u64 = 100_000_000;
+
+/// How many messages for debugging are kept until they are written.
+const WHISPERS: usize = 100;
+
+/// What is logged of a connection that may not send a PROXY header.
+const REFUSED: &str = "wsgi: refused a connection from somebody who is not a trusted proxy";
 
 /// How many green threads without a request are kept for the next ones.
 const SPARE_WORKERS: usize = 64;
@@ -47,6 +56,12 @@ pub struct Config {
     pub body_timeout: Option<f64>,
     /// Seconds that a response may go without progress.
     pub send_timeout: Option<f64>,
+    /// Which PROXY headers connections begin with, if they do.
+    pub proxy_protocol: Option<Versions>,
+    /// Whose PROXY headers and `X-Forwarded-*` fields are believed.
+    pub trusted: Trusted,
+    /// Whether it is the uwsgi protocol that is spoken.
+    pub uwsgi: bool,
     /// How many requests a connection may make.
     pub max_requests: u64,
     /// Blocks of an application are gathered until there is this much, in bytes.
@@ -99,6 +114,8 @@ struct State {
     census: Option<Census>,
     /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
     messages: Vec<String>,
+    /// What is of interest to those who look closely only.
+    whispers: Vec<String>,
     parser: Option<Box<HeadParser>>,
     /// Green threads that have run requests and wait for others.
     workers: Vec<Spare>,
@@ -121,7 +138,8 @@ impl WsgiServer {
         url_length_limit, header_line_limit, header_limit, rules,
         log_debug = None, head_timeout = None,
         body_timeout = None, send_timeout = None, max_requests_per_connection = None,
-        max_body_size = None, max_header_count = None,
+        max_body_size = None, max_header_count = None, proxy_protocol = None,
+        trusted_proxies = Vec::new(), uwsgi = false,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -152,6 +170,9 @@ impl WsgiServer {
         max_requests_per_connection: Option<u64>,
         max_body_size: Option<u64>,
         max_header_count: Option<usize>,
+        proxy_protocol: Option<&Bound<'_, PyAny>>,
+        trusted_proxies: Vec<String>,
+        uwsgi: bool,
     ) -> PyResult<Self> {
         let defaults = Limits::default();
         let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
@@ -177,6 +198,10 @@ impl WsgiServer {
                 head_timeout,
                 body_timeout: socket_timeout.or(body_timeout),
                 send_timeout: socket_timeout.or(send_timeout),
+                proxy_protocol: versions(proxy_protocol)?,
+                trusted: Trusted::new(trusted_proxies.iter().map(String::as_str))
+                    .map_err(|error| PyValueError::new_err(error.to_string()))?,
+                uwsgi,
                 max_requests: max_requests_per_connection.unwrap_or(u64::MAX).max(1),
                 minimum_chunk_size,
                 debug,
@@ -265,7 +290,12 @@ impl WsgiServer {
         local: (Py<PyString>, Py<PyString>),
     ) -> PyResult<()> {
         let py = slf.py();
-        slf.get().accepted.fetch_add(1, Ordering::Relaxed);
+        let this = slf.get();
+        if this.refuses(|| connection::named(py, &remote.0)) {
+            sock.bind(py).call_method0(intern!(py, "close"))?;
+            return this.log.debug(py, REFUSED);
+        }
+        this.accepted.fetch_add(1, Ordering::Relaxed);
         let connection = Connection::over_object(slf, sock, remote, local)?;
         Connection::run(connection.bind(py))
     }
@@ -437,6 +467,9 @@ impl WsgiServer {
             for message in this.state.with(py, |s| std::mem::take(&mut s.messages)) {
                 this.log.error(py, &message)?;
             }
+            for whisper in this.state.with(py, |s| std::mem::take(&mut s.whispers)) {
+                this.log.debug(py, &whisper)?;
+            }
             if done(this) {
                 return Ok(());
             }
@@ -455,6 +488,16 @@ impl WsgiServer {
     /// Has `serve()` tell the operator something.
     fn tell(&self, py: Python<'_>, message: String) {
         self.state.with(py, |s| s.messages.push(message));
+        self.nudge(py);
+    }
+
+    /// Has `serve()` say something at the level of debugging.
+    pub(super) fn whisper(&self, py: Python<'_>, message: impl FnOnce() -> String) {
+        if !self.log.has_debug() || self.state.with(py, |s| s.whispers.len()) >= WHISPERS {
+            return;
+        }
+        let message = message();
+        self.state.with(py, |s| s.whispers.push(message));
         self.nudge(py);
     }
 
@@ -510,6 +553,11 @@ impl WsgiServer {
                 }
             }
             match accept_one(listener) {
+                Ok(fd) if this.refuses(|| connection::peer(fd)) => {
+                    this.whisper(py, || REFUSED.to_owned());
+                    // SAFETY: the descriptor was just opened and nobody else has it.
+                    unsafe { libc::close(fd) };
+                }
                 Ok(fd) => {
                     this.accepted.fetch_add(1, Ordering::Relaxed);
                     io::next_generation(py, fd);
@@ -689,6 +737,24 @@ impl Census {
     /// Whether those who were idle then have had time to show that they are not.
     fn is_over(self, now: u64) -> bool {
         now.saturating_sub(self.taken) >= ACCEPT_PAUSE
+    }
+}
+
+/// Which PROXY headers `proxy_protocol=` stands for.
+fn versions(option: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Versions>> {
+    let Some(option) = option else {
+        return Ok(None);
+    };
+    if let Ok(flag) = option.cast::<PyBool>() {
+        return Ok(flag.is_true().then_some(Versions::Any));
+    }
+    match option.extract::<&str>() {
+        Ok("v1") => Ok(Some(Versions::V1)),
+        Ok("v2") => Ok(Some(Versions::V2)),
+        _ => Err(PyValueError::new_err(format!(
+            "proxy_protocol is True, False, 'v1' or 'v2', not {}",
+            option.repr()?
+        ))),
     }
 }
 

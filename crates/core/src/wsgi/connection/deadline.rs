@@ -98,6 +98,7 @@ impl Connection {
             Phase::Busy | Phase::Closed => {}
             _ if deadline == u64::MAX => {}
             _ if deadline > clock::now() => this.arm(py, hub, deadline),
+            Phase::Head if this.state.with(py, |s| s.awaits_proxy) => Self::close(slf),
             // Whoever has sent something is told why there is no answer to it.
             Phase::Head => {
                 this.stop_waiting(py, hub);
@@ -122,6 +123,6 @@ impl Connection {
 }
 
 /// The deadline so many seconds from now; never for `None`.
-fn after_now(seconds: Option<f64>) -> u64 {
+pub(super) fn after_now(seconds: Option<f64>) -> u64 {
     seconds.map_or(u64::MAX, |seconds| clock::after(clock::now(), seconds))
 }

@@ -2,6 +2,7 @@
 
 use eventlet_http1::Version;
 use eventlet_http1::response::{Status, encode};
+use eventlet_uwsgi::PacketError;
 use pyo3::prelude::*;
 
 use super::closing::is_disconnect;
@@ -98,6 +99,15 @@ impl Connection {
         let server = this.server.get();
         let (code, reason, text) = match refusal {
             Refusal::Malformed(error) => (error.status(), error.reason(), format!("{error}\n")),
+            Refusal::Packet(error) => {
+                let (code, reason) = match error {
+                    PacketError::TooLarge | PacketError::TooMany => {
+                        (431, "Request Header Fields Too Large")
+                    }
+                    _ => (400, "Bad Request"),
+                };
+                (code, reason, format!("{error}\n"))
+            }
             Refusal::Slow => (408, "Request Timeout", String::new()),
         };
         let mut answer = Vec::with_capacity(256);
