@@ -62,10 +62,12 @@ autobahn: $(VENV)/.installed ## Run the Autobahn test suite of WebSocket (ARGS: 
 bench: $(VENV)/.installed ## Measure against other libraries (ARGS: see bench/run.py --help)
 	$(bin)/python bench/run.py $(ARGS)
 
-soak: $(VENV)/.installed ## Load servers, a patched process, all primitives: ten minutes each
+soak: $(VENV)/.installed ## Load servers, a patched process, all primitives, web applications
 	$(bin)/python tests/soak/soak.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/patched.py $(or $(ARGS),--minutes 10)
 	$(bin)/python tests/soak/stress.py $(or $(ARGS),--minutes 10)
+	$(bin)/python tests/soak/web.py $(or $(ARGS),--minutes 20)
+	$(bin)/python tests/soak/slow_clients.py
 
 lint: lint-rust lint-python lint-types lint-deps ## Check format, lints, types, stubs, licences
 

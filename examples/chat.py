@@ -60,11 +60,14 @@ class Participant:
                 if not self.outbox:
                     self.idle_writer = Event()
                     self.idle_writer.wait()
-                # All that has come meanwhile, in one system call.
                 messages, self.outbox = self.outbox, []
-                self.sock.sendall(b"".join(messages))
+                self.write(messages)
         except OSError:
             pass  # It is gone; the one who reads from it sees that, too.
+
+    def write(self, messages: list[bytes]) -> None:
+        """Send what has come meanwhile: all of it in one system call."""
+        self.sock.sendall(b"".join(messages))
 
     def drop(self) -> None:
         """End the connection: `messages` sees its end, `write_outbox` gets an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import re
@@ -68,7 +69,7 @@ def receive(sock: socket.socket, size: int) -> bytes:
 
 def test_every_example_is_listed() -> None:
     listed = set(re.findall(r"^\| `(\S+)` \|", (EXAMPLES / "README.md").read_text(), re.MULTILINE))
-    parts = {EXAMPLES / "demo" / name for name in ("figures.py", "load.py")}
+    parts = {EXAMPLES / "demo" / name for name in ("figures.py", "load.py", "rooms.py")}
     programs = {*EXAMPLES.rglob("*.py")} - parts
     assert listed == {program.relative_to(EXAMPLES).as_posix() for program in programs}
 
@@ -281,25 +282,54 @@ def test_demo(start: Callable[..., Program]) -> None:
     # As a form on another page would send it.
     assert fetch(port, "/load/sleepers", "POST", '{"count": 1}')[0] == 415
 
-    with connect(chat_port):
-        stream = http_connection(port)
-        stream.request("GET", "/events")
-        response = stream.getresponse()
-        assert response.getheader("Content-Type", "").startswith("text/event-stream")
+    with connect(chat_port), contextlib.closing(OpenPage(port)) as page:
         for _ in range(10):
-            sample = json.loads(response.readline().removeprefix(b"data: "))
-            assert response.readline() == b"\n"
-            if sample["participants"] == 4 and not sample["requests_left"]:
+            sample = page.event("figures")["samples"][-1]
+            if sample["participants"] == 5 and not sample["requests_left"]:
                 break
-        assert sample["participants"] == 4
+        assert sample["participants"] == 5
         assert sample["sleepers"] == 50
         assert sample["connections"] >= 2
         assert sample["memory"] > 1 << 20
         assert sample["last_run"].startswith("300 requests in ")
-        # An open page does not keep it from ending.
+        # An open page does not keep it from ending; it is told to come back.
         assert program.stop(signal.SIGINT) == 0
-        stream.close()
+        assert page.farewell() == 1001
     assert "Traceback" not in program.stderr
+
+
+class OpenPage:
+    """What a page of the demo does, without a browser."""
+
+    def __init__(self, port: int, **options: Any) -> None:
+        websocket = pytest.importorskip("websocket", reason="websocket-client is not installed")
+        url = f"ws://127.0.0.1:{port}/socket"
+        self.ws = websocket.create_connection(url, PATIENCE, **options)
+        self.waiting: list[Any] = []
+
+    def close(self) -> None:
+        """Hang up."""
+        self.ws.shutdown()
+
+    def send(self, message: Any) -> None:
+        """Send an object; text as it is."""
+        self.ws.send(message if isinstance(message, str) else json.dumps(message))
+
+    def event(self, kind: str) -> Any:
+        """The next event of a kind."""
+        while True:
+            while self.waiting:
+                event = self.waiting.pop(0)
+                if event["type"] == kind:
+                    return event
+            self.waiting += json.loads(self.ws.recv())
+
+    def farewell(self) -> int:
+        """The code with which the server closes the connection."""
+        while True:
+            opcode, data = self.ws.recv_data()
+            if opcode == 8:
+                return int.from_bytes(data[:2], "big")
 
 
 def _load(port: int, action: str, count: object) -> tuple[int, Any]:
@@ -317,13 +347,81 @@ def test_demo_figures_of_the_hub(start: Callable[..., Program]) -> None:
         pytest.skip("this hub does not count")
     program = start("demo/app.py")
     port = program.port(r"^demo on http://127\.0\.0\.1:(\d+)$")
-    connection = http_connection(port)
-    connection.request("GET", "/events")
-    sample = json.loads(connection.getresponse().readline().removeprefix(b"data: "))
-    connection.close()
+    with contextlib.closing(OpenPage(port)) as page:
+        page.event("figures")
+        sample = page.event("figures")["samples"][-1]
     assert sample["switches"] >= 0
     assert sample["green_threads"] >= 3
     assert program.stop() == 0
+
+
+@needs_flask
+def test_demo_rooms(start: Callable[..., Program]) -> None:
+    """Who is where, and who hears whom; `tests/test_demo_page.py` sees it in a browser."""
+    program = start("demo/app.py")
+    port = program.port(r"^demo on http://127\.0\.0\.1:(\d+)$")
+    chat_port = program.port(r"^chat on 127\.0\.0\.1:(\d+)$")
+    with contextlib.closing(OpenPage(port)) as ann, contextlib.closing(OpenPage(port)) as bob:
+        for nonsense in ("", "[", "[]", "7", "{}", '{"type": "say", "text": "early"}'):
+            ann.send(nonsense)
+            assert ann.event("refused")["reason"]
+        for name, room in ((None, "lobby"), ("", "lobby"), ("x" * 25, "lobby"), ("Ann", " \n")):
+            ann.send({"type": "enter", "name": name, "room": room})
+            assert ann.event("refused")["reason"]
+
+        ann.send({"type": "enter", "name": "Ann", "room": "lobby"})
+        assert ann.event("welcome")["lines"] == []
+        # A name is one person's.
+        bob.send({"type": "enter", "name": "ann", "room": "lobby"})
+        assert bob.event("welcome")["name"] == "ann 2"
+        bob.send({"type": "enter", "name": "Bob", "room": "lobby"})
+        assert bob.event("welcome")["name"] == "Bob"
+        while ann.event("here")["names"] != ["Ann", "Bob"]:
+            pass
+        with connect(chat_port) as terminal:
+            while not ann.event("here")["terminals"]:
+                pass
+            terminal.sendall(b"one\ntw\xff\x07\n\n")
+            heard = [bob.event("line")["line"]["text"] for _ in range(2)]
+            assert heard == ["one", "tw\ufffd"]
+            ann.send({"type": "say", "text": "two\nlines\x1b[2J"})
+            assert receive(terminal, 19) == b"Ann: two lines [2J\n"
+            line = bob.event("line")["line"]
+            assert (line["from"], line["text"]) == ("Ann", "two lines [2J")
+        for text in ("", " ", "x" * 1001, 7, None):
+            ann.send({"type": "say", "text": text})
+            assert ann.event("refused")["reason"]
+
+        # A room is there for as long as somebody is in it.
+        ann.send({"type": "enter", "name": "Ann", "room": "Attic"})
+        assert ann.event("welcome")["room"] == "attic"
+        while {"name": "attic", "count": 1} not in bob.event("rooms")["rooms"]:
+            pass
+        ann.send({"type": "say", "text": "dusty"})
+        ann.event("line")
+        ann.send({"type": "enter", "name": "Ann", "room": "lobby"})
+        texts = [line["text"] for line in ann.event("welcome")["lines"]]
+        assert texts == ["one", "tw\ufffd", "two lines [2J"]
+        while "attic" in (room["name"] for room in bob.event("rooms")["rooms"]):
+            pass
+        for number in range(27):
+            bob.send({"type": "enter", "name": "Bob", "room": f"cell {number}"})
+            assert bob.event("welcome")["room"] == f"cell {number}"
+    assert program.stop() == 0
+    assert "Traceback" not in program.stderr
+
+
+@needs_flask
+def test_demo_refuses_a_page_from_elsewhere(start: Callable[..., Program]) -> None:
+    """It could speak with the name, and from the network, of whoever reads it."""
+    websocket = pytest.importorskip("websocket", reason="websocket-client is not installed")
+    port = start("demo/app.py").port(r"^demo on http://127\.0\.0\.1:(\d+)$")
+    OpenPage(port, origin=f"http://127.0.0.1:{port}").close()
+    for origin in ("http://127.0.0.1", f"http://localhost:{port}", "null", "https://example.com"):
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            OpenPage(port, origin=origin)
+        assert refused.value.status_code == 403
+    assert fetch(port, "/socket")[0] == 400
 
 
 @needs_flask

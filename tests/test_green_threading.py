@@ -262,6 +262,30 @@ else:
     )
 
 
+def test_join_by_several_at_once(run_python):
+    code = """
+import eventlet
+eventlet.monkey_patch()
+import threading
+import time
+
+failures = []
+threading.excepthook = failures.append
+for limits in ((None, None, None), (10, 10, 10), (0.001, None, 10)):
+    thread = threading.Thread(target=time.sleep, args=(0.05,))
+    thread.start()
+    joiners = [threading.Thread(target=thread.join, args=(limit,)) for limit in limits]
+    for joiner in joiners:
+        joiner.start()
+    for joiner in joiners:
+        joiner.join()
+    assert not thread.is_alive()
+    thread.join()
+assert not failures, failures
+"""
+    run_python(code)
+
+
 def test_primitives_between_green_threads(run_python):
     run_python(
         PATCHED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,9 @@ from support import daemons, postgres
 
 SOAK = Path(__file__).parent / "soak" / "soak.py"
 PATCHED = SOAK.with_name("patched.py")
+SLOW_CLIENTS = SOAK.with_name("slow_clients.py")
 STRESS = SOAK.with_name("stress.py")
+WEB = SOAK.with_name("web.py")
 
 
 # Seeds that between them do every operation many times over.
@@ -37,6 +41,28 @@ def test_a_short_soak_of_a_patched_process() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "soak: passed (seed 1)" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_a_short_soak_of_web_applications() -> None:
+    try:
+        daemons.find("openssl")
+    except daemons.Unavailable as reason:
+        pytest.skip(str(reason))
+    command = [sys.executable, str(WEB), "--seconds", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "web: passed" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="needs epoll")
+def test_some_slow_clients() -> None:
+    # Other programs have their turn in between: what is short here may double for nothing.
+    few = ["--clients", "150", "--time-limit", "3", "--window", "0.5", "--slack", "0.05"]
+    command = [sys.executable, str(SLOW_CLIENTS), *few]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "slow clients: passed" in done.stdout
 
 
 def test_a_leak_is_found() -> None:

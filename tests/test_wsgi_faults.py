@@ -223,6 +223,24 @@ def test_many_slow_clients_at_once(site):
         client.close()
 
 
+def test_data_that_comes_when_the_time_is_up(serve):
+    server = serve("head_timeout=0.2")
+    busy = code(
+        "import time; print('busy', flush=True); time.sleep(0.5); start('200 OK', []); result = []"
+    )
+    with server.connect() as slow, server.connect() as client:
+        slow.send("GET /")
+        client.send("GET /run HTTP/1.1\r\nHost: t\r\nX-Code: " + busy[0][1] + "\r\n\r\n")
+        # The server does nothing for longer than the head may take, and then finds both at once.
+        server.wait_out("busy")
+        slow.send(" ")
+        assert client.response().status == 200
+        assert slow.response().status == 408
+        assert slow.is_closed()
+        assert client.get().body == b"Hello!"
+    assert not [line for line in server.log if "Error" in line]
+
+
 def test_a_client_that_never_stops_sending_after_a_refusal(site):
     with site.connect() as client:
         client.send("nonsense\r\n\r\n")

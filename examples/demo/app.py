@@ -1,36 +1,39 @@
-"""A page with live figures of the very process that serves it, and buttons that make load.
+"""A page to chat on, with live figures of the process that serves it, and buttons that make load.
 
     python examples/demo/app.py
     python examples/demo/app.py --bind 127.0.0.1:8080 --chat-bind 127.0.0.1:3000
 
-One OS thread runs all of it: the web server, a Flask application, the streams that feed the page,
+One OS thread runs all of it: the web server, a Flask application, the WebSockets of all open pages,
 a TCP chat on another port, and the clients that the buttons let loose on them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 
 import eventlet
-from eventlet import wsgi
+from eventlet import websocket, wsgi
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chat import Chat, allow_many_files
+from chat import allow_many_files
 from figures import Figures
 from load import Load
+from rooms import Rooms, encoded
+
+MESSAGE_LIMIT = 16 * 1024  # bytes; a page has no reason to send more at a time
 
 
 def make_app(figures: Figures, load: Load) -> Flask:
-    """The web application: the page, what feeds it, and what its buttons do."""
+    """The web application: the page, and what its buttons do."""
     app = Flask(__name__)
     actions: dict[str, Callable[[int], int]] = {
         "sleepers": load.spawn_sleepers,
@@ -48,17 +51,6 @@ def make_app(figures: Figures, load: Load) -> Flask:
     @app.get("/stats")
     def stats() -> dict[str, Any]:
         return {"history": list(figures.history)}
-
-    @app.get("/events")
-    def events() -> Response:
-        def stream() -> Iterator[str]:
-            for sample in figures.watch():
-                yield f"data: {json.dumps(sample)}\n\n"
-
-        # A stream that were kept would tell old figures.
-        return Response(
-            stream(), mimetype="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
 
     @app.post("/load/<action>")
     def make_load(action: str) -> dict[str, int]:
@@ -80,10 +72,38 @@ def make_app(figures: Figures, load: Load) -> Flask:
     return app
 
 
-def counted(app: Callable[..., Iterable[bytes]], figures: Figures) -> Callable[..., Any]:
-    """`app` with its requests counted, and `/ping` answered before it is reached.
+def make_socket(rooms: Rooms, figures: Figures) -> websocket.WebSocketWSGI:
+    """The application behind the WebSocket of each page."""
+
+    # A browser lets any page connect, and says which one it is.
+    @websocket.WebSocketWSGI.configured(origin_checker=is_own)
+    def visit(ws: Any) -> None:
+        rooms.visit(ws, encoded("figures", samples=list(figures.history)))
+
+    visit.max_frame_length = MESSAGE_LIMIT
+    return visit
+
+
+def is_own(host: str | None, origin: str) -> bool:
+    """Is a page with this origin one of ours, or the client no browser?"""
+    return not origin or urlsplit(origin).netloc == host
+
+
+def push_figures(rooms: Rooms, figures: Figures) -> None:
+    """Tell each sample to all pages, as soon as it is taken."""
+    for sample in figures.watch():
+        rooms.tell_pages(encoded("figures", samples=[sample]))
+
+
+def routed(
+    app: Callable[..., Iterable[bytes]],
+    socket: Callable[..., Iterable[bytes]],
+    figures: Figures,
+) -> Callable[..., Any]:
+    """`app` with its requests counted, and two paths taken before it is reached.
 
     `/ping` is what the load asks for: it shows what the server does, not what Flask costs.
+    `/socket` is the WebSocket.
     """
 
     def counting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -91,6 +111,8 @@ def counted(app: Callable[..., Iterable[bytes]], figures: Figures) -> Callable[.
         if environ["PATH_INFO"] == "/ping":
             start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
             return [b"pong\n"]
+        if environ["PATH_INFO"] == "/socket":
+            return socket(environ, start_response)
         return app(environ, start_response)
 
     return counting
@@ -120,27 +142,27 @@ def main() -> None:
     allow_many_files()
     web_listener = _listen(parser, args.bind)
     chat_listener = _listen(parser, args.chat_bind)
-    chat = Chat()
+    rooms = Rooms()
     load = Load(_reachable(web_listener), _reachable(chat_listener))
     figures = Figures(
         lambda: {
-            "participants": len(chat.participants),
+            "participants": len(rooms.participants) + len(rooms.visitors),
             "client_sockets": load.client_sockets,
             "sleepers": load.sleepers,
             "requests_left": load.requests_left,
             "last_run": load.last_run,
         }
     )
-    app = counted(make_app(figures, load), figures)
+    app = routed(make_app(figures, load), make_socket(rooms, figures), figures)
 
     eventlet.spawn(figures.run)
-    eventlet.spawn(chat.serve, chat_listener)
+    eventlet.spawn(push_figures, rooms, figures)
+    eventlet.spawn(rooms.serve, chat_listener)
     server = eventlet.spawn(
         wsgi.server,
         web_listener,
         app,
-        max_size=50_000,  # Pages need few connections, but the load comes over the same server.
-        minimum_chunk_size=0,  # A figure leaves at once, not when 4 KiB have come together.
+        max_size=50_000,
         log_output=False,
     )
     print("demo on http://{}:{}".format(*load.web), flush=True)
@@ -150,8 +172,8 @@ def main() -> None:
     try:
         server.wait()
     except KeyboardInterrupt:
-        # The server waits for running responses, and the streams to open pages are such.
         figures.stop()
+        rooms.close()
         server.kill()
         print("bye")
 

@@ -53,7 +53,7 @@ class Figures:
                 yield sample
 
     def stop(self) -> None:
-        """End `run` and all who `watch`: a response that never ends would hold up the server."""
+        """End `run` and all who `watch`."""
         self._stopped = True
         if not self._next.ready():
             self._next.send(None)

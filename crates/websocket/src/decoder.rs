@@ -418,33 +418,41 @@ impl Decoder {
         };
         let checked = self.gathered.len();
         let ends = complete && header.fin;
-        if message.compressed {
-            let limit = self.limits.message;
-            let Some(inflater) = &mut self.inflater else {
-                return Err(Error::ReservedBit);
-            };
-            inflater.inflate(piece, limit, &mut self.gathered)?;
-            if ends {
-                inflater.finish(limit, &mut self.gathered)?;
-            }
+        let inflated = if message.compressed {
+            self.inflate(piece, ends)
         } else {
             if self.gathered.capacity() - checked < piece.len() {
                 let wanted = header.length.min(RESERVE) as usize;
                 self.gathered.reserve(wanted.max(piece.len()));
             }
             self.gathered.extend_from_slice(piece);
-        }
+            Ok(())
+        };
         if message.kind == MessageKind::Text {
+            // What came before an error in the stream may be wrong already.
             self.text.push(&self.gathered[checked..])?;
-            if ends {
-                self.text.finish()?;
-            }
+        }
+        inflated?;
+        if ends {
+            self.text.finish()?;
         }
         Ok(ends.then(|| {
             self.message = None;
             let payload = std::mem::take(&mut self.gathered);
             Found::Message(message.kind, Place::Own(payload))
         }))
+    }
+
+    fn inflate(&mut self, piece: &[u8], ends: bool) -> Result<(), Error> {
+        let limit = self.limits.message;
+        let Some(inflater) = &mut self.inflater else {
+            return Err(Error::ReservedBit);
+        };
+        inflater.inflate(piece, limit, &mut self.gathered)?;
+        if ends {
+            inflater.finish(limit, &mut self.gathered)?;
+        }
+        Ok(())
     }
 }
 

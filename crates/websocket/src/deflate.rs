@@ -198,6 +198,7 @@ impl Deflater {
                 bits,
             ))
         });
+        let start = out.len();
         let mut rest = payload;
         loop {
             out.reserve((rest.len() / 2 + 64).min(STEP));
@@ -211,8 +212,11 @@ impl Deflater {
             }
         }
         if last {
-            if out.ends_with(&TAIL) {
+            if out[start..].ends_with(&TAIL) {
                 out.truncate(out.len() - TAIL.len());
+            } else {
+                // Nothing has come since the last flush, so there is none. What is sent for an empty block.
+                out.push(0);
             }
             if self.resets {
                 self.state = None;

@@ -140,6 +140,6 @@ def _end(thread: Any) -> None:
     lock = thread._tstate_lock
     # It is never locked again. Whoever waits for it finds it free.
     if lock is not None and lock.locked():
-        lock.release()
+        getattr(lock, "end", lock.release)()
     thread._is_stopped = True
     thread._tstate_lock = None

@@ -93,6 +93,46 @@ def allocate_lock() -> Lock:
 allocate = allocate_lock
 
 
+class _Sentinel:
+    """A lock that is held until a green thread ends, and is free for all from then on.
+
+    Many may wait for the end, and each of them takes the lock and releases it, as if nobody else
+    could hold it any more. A lock that goes from one who waits to the next would be held all along.
+    """
+
+    __slots__ = ("_ended", "_lock")
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._lock = Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._ended:
+            return True
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        if not self.locked():
+            self._lock.release()  # It has ended: for the next one.
+        return True
+
+    def release(self) -> None:
+        if not self._ended:
+            self._lock.release()
+
+    def locked(self) -> bool:
+        return not self._ended and self._lock.locked()
+
+    def end(self) -> None:
+        """Be free for ever."""
+        if self.locked():
+            self._ended = True
+            self._lock.release()
+        self._ended = True
+
+    def _at_fork_reinit(self) -> None:
+        self._lock._at_fork_reinit()
+
+
 class _Running:
     """A green thread that was started here and has not ended."""
 
@@ -104,7 +144,7 @@ class _Running:
         #: The OS thread it runs in.
         self.os_thread = _os_ident()
         #: Locks that are released when it ends.
-        self.sentinels: list[Lock] = []
+        self.sentinels: list[_Sentinel] = []
 
 
 #: The green threads that were started here and have not ended, by their numbers.
@@ -148,8 +188,8 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
         pass
     finally:
         _running.pop(ident, None)
-        for lock in running.sentinels:
-            lock.release()
+        for sentinel in running.sentinels:
+            sentinel.end()
     if running.interrupt is not None:
         raise running.interrupt
 
@@ -195,13 +235,13 @@ def _count() -> int:
 if hasattr(_original, "_set_sentinel"):
     __patched__.append("_set_sentinel")
 
-    def _set_sentinel() -> Lock:
+    def _set_sentinel() -> _Sentinel:
         """Return a lock that is released when the green thread ends."""
-        lock = Lock()
+        sentinel = _Sentinel()
         running = _running.get(get_ident())
         if running is not None:
-            running.sentinels.append(lock)
-        return lock
+            running.sentinels.append(sentinel)
+        return sentinel
 
 
 if hasattr(_original, "_get_main_thread_ident"):

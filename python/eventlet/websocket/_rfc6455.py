@@ -7,6 +7,7 @@ import os
 import socket as _socket
 import struct
 import termios
+import time
 import weakref
 from collections import deque
 from typing import Any
@@ -226,32 +227,35 @@ class _Keepalive:
         self.websocket = weakref.ref(websocket)
         self.interval = interval
         self.timeout = timeout
-        self.timer = get_hub().schedule_call_global(interval, self.ping)
+        self.next_ping = time.monotonic() + interval
+        #: When a sign of life is due; None if none is.
+        self.deadline: float | None = None
+        self.timer = get_hub().schedule_call_global(interval, self.look)
 
     def stop(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
-    def ping(self) -> None:
+    def look(self) -> None:
+        """Give up, ping, or do nothing; then wait for the next time."""
+        self.timer = None
         websocket = self.websocket()
         if websocket is None or websocket.websocket_closed:
-            self.timer = None
             return
-        websocket._take_heard()
-        websocket._try_ping(b"")
-        self.timer = get_hub().schedule_call_global(self.timeout, self.check)
-
-    def check(self) -> None:
-        websocket = self.websocket()
-        if websocket is None or websocket.websocket_closed:
-            self.timer = None
-        elif websocket._take_heard() or _has_data(websocket.socket):
-            pause = max(self.interval - self.timeout, 0.0)
-            self.timer = get_hub().schedule_call_global(pause, self.ping)
-        else:
-            self.timer = None
+        now = time.monotonic()
+        if websocket._take_heard() or _has_data(websocket.socket):
+            self.deadline = None
+        elif self.deadline is not None and now >= self.deadline:
             websocket._give_up()
+            return
+        if now >= self.next_ping:
+            self.next_ping = now + self.interval
+            if self.deadline is None:
+                self.deadline = now + self.timeout
+            websocket._try_ping(b"")
+        due = self.next_ping if self.deadline is None else min(self.next_ping, self.deadline)
+        self.timer = get_hub().schedule_call_global(max(due - now, 0.0), self.look)
 
 
 def _has_data(sock: Any) -> bool:

@@ -54,6 +54,8 @@ pub struct Addresses {
     pub remote_port: Py<PyString>,
     pub server_name: Py<PyString>,
     pub server_port: Py<PyString>,
+    /// Whether the client is a proxy whose `X-Forwarded-*` fields are believed.
+    pub is_proxy: bool,
 }
 
 impl EnvironBuilder {
@@ -118,6 +120,11 @@ impl EnvironBuilder {
         environ.set_item(intern!(py, "SERVER_PORT"), &addresses.server_port)?;
         environ.set_item(intern!(py, "eventlet.posthooks"), PyList::empty(py))?;
         Ok(environ)
+    }
+
+    /// What the environs of all requests have in common.
+    pub(super) fn empty<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.template.bind(py).copy()
     }
 
     /// A copy of the template with the request's fields in it.

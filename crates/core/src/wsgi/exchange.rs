@@ -23,10 +23,12 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::connection::{Connection, Fault, is_disconnect};
 use super::date;
+use super::forwarded;
 use super::input::Input;
 use super::log::Entry;
 use super::text::{Part, refused, with_latin1};
 use super::transport::{PIECES, block_of};
+use super::uwsgi::Packet;
 use crate::cell::GilCell;
 use crate::{clock, errors};
 
@@ -133,19 +135,50 @@ impl Exchange {
         let server = connection.get().server.get();
         let addresses = connection.get().addresses(py)?;
         let environ = server.environ.build(py, head, bytes, length, &addresses)?;
-        let input = Py::new(py, Input::new(connection.clone().unbind(), head))?;
-        environ.set_item(intern!(py, "wsgi.input"), &input)?;
-        environ.set_item(intern!(py, "eventlet.input"), &input)?;
-        let set_idle = Connection::idle_setter(connection)?;
-        environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
+        if addresses.is_proxy {
+            forwarded::apply(&environ, head, bytes, &server.config.trusted)?;
+        }
         let mut request = head.request_info();
         request.keep_alive &= connection.get().may_persist(py);
         if server.config.http10 {
             request.version = Version::Http10;
             request.keep_alive = false;
         }
-        let (request_line, started) = if server.log.is_enabled() {
-            (head.request_line(bytes).into(), clock::now())
+        Self::make(connection, environ, Some(head), request, || {
+            head.request_line(bytes).into()
+        })
+    }
+
+    /// The exchange for the request in a packet of the uwsgi protocol.
+    pub(super) fn from_packet(
+        connection: &Bound<'_, Connection>,
+        packet: &Packet<'_>,
+    ) -> PyResult<Py<Self>> {
+        let py = connection.py();
+        let server = connection.get().server.get();
+        let addresses = connection.get().addresses(py)?;
+        let environ = server.environ.build_from_packet(py, packet, &addresses)?;
+        environ.set_item(intern!(py, "eventlet.posthooks"), PyList::empty(py))?;
+        Self::make(connection, environ, None, packet.request_info(), || {
+            packet.request_line()
+        })
+    }
+
+    fn make(
+        connection: &Bound<'_, Connection>,
+        environ: Bound<'_, PyDict>,
+        head: Option<&Head>,
+        request: RequestInfo,
+        request_line: impl FnOnce() -> Box<[u8]>,
+    ) -> PyResult<Py<Self>> {
+        let py = connection.py();
+        let input = Py::new(py, Input::new(connection.clone().unbind(), head))?;
+        environ.set_item(intern!(py, "wsgi.input"), &input)?;
+        environ.set_item(intern!(py, "eventlet.input"), &input)?;
+        let set_idle = Connection::idle_setter(connection)?;
+        environ.set_item(intern!(py, "eventlet.set_idle"), set_idle)?;
+        let (request_line, started) = if connection.get().server.get().log.is_enabled() {
+            (request_line(), clock::now())
         } else {
             (Box::default(), 0)
         };
@@ -161,6 +194,43 @@ impl Exchange {
                 state: GilCell::new(State::default()),
             },
         )
+    }
+
+    /// The same request with another environ, or on a connection that is to be closed.
+    pub(super) fn adapted<'py>(
+        slf: Bound<'py, Self>,
+        environ: &Bound<'py, PyDict>,
+        close: bool,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.environ.is(environ) && !close {
+            return Ok(slf);
+        }
+        let mut request = this.request;
+        request.keep_alive &= !close;
+        Bound::new(
+            py,
+            Self {
+                connection: this.connection.clone_ref(py),
+                environ: environ.clone().unbind(),
+                input: this.input.clone_ref(py),
+                request,
+                request_line: this.request_line.clone(),
+                started: this.started,
+                state: GilCell::new(State::default()),
+            },
+        )
+    }
+
+    /// What the application is to be called with.
+    pub(super) fn environ(&self, py: Python<'_>) -> Py<PyDict> {
+        self.environ.clone_ref(py)
+    }
+
+    /// Whether the connection may persist after the response.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.request.keep_alive
     }
 
     /// Runs the application and sends its response.
@@ -187,8 +257,14 @@ impl Exchange {
         }
         let connection = this.connection.get();
         if !input.get().may_continue(py) {
-            // It was never asked for the body, so it may send it or not; who knows what comes next.
-            after = After::Linger;
+            // It was never asked for the body, so it may send it or not; who knows what comes next. One that
+            // has begun has to be listened to; one that waits is told by the end of the connection.
+            let has_begun = connection.has_unread(py) || connection.has_buffered(py);
+            after = if has_begun {
+                After::Linger
+            } else {
+                After::Close
+            };
         } else if !connection.body_is_finished(py)
             && (after == After::Close || !Input::discard(input)?)
         {

@@ -276,11 +276,11 @@ impl Input {
 }
 
 impl Input {
-    /// The body of the request that `connection` runs.
-    pub(super) fn new(connection: Py<Connection>, head: &Head) -> Self {
-        let expectation = if head.expect_continue() {
+    /// The body of the request that `connection` runs. Without a head, nobody asks for leave to send it.
+    pub(super) fn new(connection: Py<Connection>, head: Option<&Head>) -> Self {
+        let expectation = if head.is_some_and(Head::expect_continue) {
             Expectation::Waits
-        } else if head.may_withhold_body() {
+        } else if head.is_some_and(Head::may_withhold_body) {
             Expectation::MayWait
         } else {
             Expectation::None

@@ -20,11 +20,14 @@ pub mod connection;
 pub mod date;
 pub mod environ;
 pub mod exchange;
+pub mod files;
+pub mod forwarded;
 pub mod input;
 pub mod log;
 pub mod server;
 pub mod text;
 pub mod transport;
+pub mod uwsgi;
 pub mod worker;
 
 use pyo3::prelude::*;
@@ -33,6 +36,11 @@ use pyo3::prelude::*;
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::WsgiServer>()?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connection::Session>()?;
+    module.add(
+        "RequestRefused",
+        module.py().get_type::<connection::RequestRefused>(),
+    )?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
     module.add_class::<input::Input>()?;

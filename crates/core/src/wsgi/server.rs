@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eventlet_http1::{HeadParser, Limits, Rules};
+use eventlet_proxy::header::Versions;
+use eventlet_proxy::trusted::Trusted;
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::environ::EnvironBuilder;
 use super::log::AccessLog;
 use super::worker::Spare;
@@ -27,6 +30,12 @@ const ACCEPT_BATCH: usize = 64;
 
 /// How long accepting pauses when there is no place, or the system has no descriptor left.
 const ACCEPT_PAUSE: u64 = 100_000_000;
+
+/// How many messages for debugging are kept until they are written.
+const WHISPERS: usize = 100;
+
+/// What is logged of a connection that may not send a PROXY header.
+const REFUSED: &str = "wsgi: refused a connection from somebody who is not a trusted proxy";
 
 /// How many green threads without a request are kept for the next ones.
 const SPARE_WORKERS: usize = 64;
@@ -47,6 +56,12 @@ pub struct Config {
     pub body_timeout: Option<f64>,
     /// Seconds that a response may go without progress.
     pub send_timeout: Option<f64>,
+    /// Which PROXY headers connections begin with, if they do.
+    pub proxy_protocol: Option<Versions>,
+    /// Whose PROXY headers and `X-Forwarded-*` fields are believed.
+    pub trusted: Trusted,
+    /// Whether it is the uwsgi protocol that is spoken.
+    pub uwsgi: bool,
     /// How many requests a connection may make.
     pub max_requests: u64,
     /// Blocks of an application are gathered until there is this much, in bytes.
@@ -74,7 +89,7 @@ pub struct WsgiServer {
     limit: usize,
     state: GilCell<State>,
     pub(super) requests: AtomicU64,
-    accepted: AtomicU64,
+    pub(super) accepted: AtomicU64,
     /// Whether no connection is accepted any more, nor kept after a response.
     retiring: AtomicBool,
     stopping: AtomicBool,
@@ -97,8 +112,12 @@ struct State {
     paused: bool,
     /// Up to which turn, and since when, those are known who have been idle while others wait.
     census: Option<Census>,
+    /// Why `serve()` cannot go on.
+    failure: Option<i32>,
     /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
     messages: Vec<String>,
+    /// What is of interest to those who look closely only.
+    whispers: Vec<String>,
     parser: Option<Box<HeadParser>>,
     /// Green threads that have run requests and wait for others.
     workers: Vec<Spare>,
@@ -121,7 +140,8 @@ impl WsgiServer {
         url_length_limit, header_line_limit, header_limit, rules,
         log_debug = None, head_timeout = None,
         body_timeout = None, send_timeout = None, max_requests_per_connection = None,
-        max_body_size = None, max_header_count = None,
+        max_body_size = None, max_header_count = None, proxy_protocol = None,
+        trusted_proxies = Vec::new(), uwsgi = false,
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -152,6 +172,9 @@ impl WsgiServer {
         max_requests_per_connection: Option<u64>,
         max_body_size: Option<u64>,
         max_header_count: Option<usize>,
+        proxy_protocol: Option<&Bound<'_, PyAny>>,
+        trusted_proxies: Vec<String>,
+        uwsgi: bool,
     ) -> PyResult<Self> {
         let defaults = Limits::default();
         let (require_host, refuse_both_lengths, refuse_http10_chunked) = rules;
@@ -177,6 +200,10 @@ impl WsgiServer {
                 head_timeout,
                 body_timeout: socket_timeout.or(body_timeout),
                 send_timeout: socket_timeout.or(send_timeout),
+                proxy_protocol: versions(proxy_protocol)?,
+                trusted: Trusted::new(trusted_proxies.iter().map(String::as_str))
+                    .map_err(|error| PyValueError::new_err(error.to_string()))?,
+                uwsgi,
                 max_requests: max_requests_per_connection.unwrap_or(u64::MAX).max(1),
                 minimum_chunk_size,
                 debug,
@@ -220,7 +247,7 @@ impl WsgiServer {
         // The number may have been that of another listener, which the poller still has in mind.
         io::next_generation(py, fileno);
         // The hub accepts: a request starts a green thread, and that is the hub's to do.
-        let started = Self::accept_later(slf);
+        let started = check_listens(py, fileno).and_then(|()| Self::accept_later(slf));
         let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
         this.stopping.store(true, Ordering::Relaxed);
         this.close_listener(py)?;
@@ -237,7 +264,12 @@ impl WsgiServer {
         for worker in workers {
             worker.dismiss(py)?;
         }
-        result.and(drained)
+        let failure = this.state.with(py, |s| s.failure.take());
+        result.and(drained)?;
+        match failure {
+            Some(errno) => Err(errors::os_error(py, errno)),
+            None => Ok(()),
+        }
     }
 
     /// Has no more connections accepted, and each one that is open closed after its next response.
@@ -265,7 +297,12 @@ impl WsgiServer {
         local: (Py<PyString>, Py<PyString>),
     ) -> PyResult<()> {
         let py = slf.py();
-        slf.get().accepted.fetch_add(1, Ordering::Relaxed);
+        let this = slf.get();
+        if this.refuses(|| connection::named(py, &remote.0)) {
+            sock.bind(py).call_method0(intern!(py, "close"))?;
+            return this.log.debug(py, REFUSED);
+        }
+        this.accepted.fetch_add(1, Ordering::Relaxed);
         let connection = Connection::over_object(slf, sock, remote, local)?;
         Connection::run(connection.bind(py))
     }
@@ -437,6 +474,9 @@ impl WsgiServer {
             for message in this.state.with(py, |s| std::mem::take(&mut s.messages)) {
                 this.log.error(py, &message)?;
             }
+            for whisper in this.state.with(py, |s| std::mem::take(&mut s.whispers)) {
+                this.log.debug(py, &whisper)?;
+            }
             if done(this) {
                 return Ok(());
             }
@@ -455,6 +495,16 @@ impl WsgiServer {
     /// Has `serve()` tell the operator something.
     fn tell(&self, py: Python<'_>, message: String) {
         self.state.with(py, |s| s.messages.push(message));
+        self.nudge(py);
+    }
+
+    /// Has `serve()` say something at the level of debugging.
+    pub(super) fn whisper(&self, py: Python<'_>, message: impl FnOnce() -> String) {
+        if !self.log.has_debug() || self.state.with(py, |s| s.whispers.len()) >= WHISPERS {
+            return;
+        }
+        let message = message();
+        self.state.with(py, |s| s.whispers.push(message));
         self.nudge(py);
     }
 
@@ -510,6 +560,11 @@ impl WsgiServer {
                 }
             }
             match accept_one(listener) {
+                Ok(fd) if this.refuses(|| connection::peer(fd)) => {
+                    this.whisper(py, || REFUSED.to_owned());
+                    // SAFETY: the descriptor was just opened and nobody else has it.
+                    unsafe { libc::close(fd) };
+                }
                 Ok(fd) => {
                     this.accepted.fetch_add(1, Ordering::Relaxed);
                     io::next_generation(py, fd);
@@ -553,9 +608,8 @@ impl WsgiServer {
                         }
                     }
                     errno => {
-                        // The listener itself is broken; that is the operator's to know.
-                        let error = errors::strerror(errno);
-                        this.tell(py, format!("wsgi: cannot accept connections: {error}"));
+                        // The listener itself is broken.
+                        this.state.with(py, |s| s.failure = Some(errno));
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -692,6 +746,24 @@ impl Census {
     }
 }
 
+/// Which PROXY headers `proxy_protocol=` stands for.
+fn versions(option: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Versions>> {
+    let Some(option) = option else {
+        return Ok(None);
+    };
+    if let Ok(flag) = option.cast::<PyBool>() {
+        return Ok(flag.is_true().then_some(Versions::Any));
+    }
+    match option.extract::<&str>() {
+        Ok("v1") => Ok(Some(Versions::V1)),
+        Ok("v2") => Ok(Some(Versions::V2)),
+        _ => Err(PyValueError::new_err(format!(
+            "proxy_protocol is True, False, 'v1' or 'v2', not {}",
+            option.repr()?
+        ))),
+    }
+}
+
 /// Accepts in the hub.
 struct Acceptor(Py<WsgiServer>);
 
@@ -725,6 +797,29 @@ fn has_pending(listener: RawFd) -> bool {
     };
     // SAFETY: the pointer is that of one live entry, as the count says; with no time it does not wait.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// What `accept` would say, for a descriptor that is no listening socket.
+fn check_listens(py: Python<'_>, fd: RawFd) -> PyResult<()> {
+    let mut listens: libc::c_int = 0;
+    let mut size = size_of_val(&listens) as libc::socklen_t;
+    // SAFETY: the option is an integer, whose address and size are given.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            (&raw mut listens).cast(),
+            &raw mut size,
+        )
+    };
+    if result != 0 {
+        return Err(errors::io_error(py, &std::io::Error::last_os_error()));
+    }
+    if listens == 0 {
+        return Err(errors::os_error(py, libc::EINVAL));
+    }
+    Ok(())
 }
 
 /// One `accept4`; an errno on failure.

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
+use super::files;
 use crate::hub::io::{self as hub_io, Direction};
 use crate::hub::{self, Hub, Wake};
 use crate::{clock, errors};
@@ -153,6 +154,8 @@ pub enum Transport {
     Descriptor(RawFd),
     /// An object with the methods of a socket, such as one that speaks TLS.
     Object(Py<PyAny>),
+    /// The files of an `HttpProtocol`, which reads some of the bytes itself.
+    Protocol(Py<PyAny>),
     /// Nothing any more.
     Closed,
 }
@@ -163,6 +166,7 @@ impl Transport {
         match self {
             Self::Descriptor(fd) => Self::Descriptor(*fd),
             Self::Object(object) => Self::Object(object.clone_ref(py)),
+            Self::Protocol(protocol) => Self::Protocol(protocol.clone_ref(py)),
             Self::Closed => Self::Closed,
         }
     }
@@ -188,8 +192,28 @@ impl Transport {
                 append_to.extend_from_slice(data.as_bytes());
                 Ok(data.as_bytes().len())
             }
-            Self::Closed => Err(closed(py)),
+            // Who reads knows how much is his, and asks for just that.
+            Self::Protocol(_) | Self::Closed => Err(closed(py)),
         }
+    }
+
+    /// As [`read`](Self::read), where `needed` bytes are still to come of the body: if others read the
+    /// connection, too, what is beyond them is theirs.
+    pub fn read_for_body(
+        &self,
+        py: Python<'_>,
+        patience: &mut Patience,
+        needed: u64,
+        append_to: &mut Vec<u8>,
+    ) -> PyResult<usize> {
+        let Self::Protocol(protocol) = self else {
+            return self.read(py, patience, append_to);
+        };
+        let left = patience.left();
+        if left == Some(0.0) {
+            return Err(too_slow());
+        }
+        files::read(protocol.bind(py), left, needed, append_to)
     }
 
     /// Writes all pieces in order, waiting for the peer up to `timeout` seconds at a time: it has them again
@@ -209,6 +233,7 @@ impl Transport {
                 let data = PyBytes::new(py, &pieces.concat());
                 write_object(object, &data)
             }
+            Self::Protocol(protocol) => files::write(protocol.bind(py), timeout, pieces),
             Self::Closed => Err(closed(py)),
         }
     }

@@ -16,8 +16,10 @@ mod addresses;
 mod body;
 mod closing;
 mod deadline;
+mod preface;
 mod reading;
 mod running;
+mod session;
 mod takeover;
 
 use std::os::fd::RawFd;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 use eventlet_http1::{BodyDecoder, BodyLength, HeadParser, RequestError};
 use eventlet_reactor::TimerKey;
+use eventlet_uwsgi::PacketError;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -32,7 +35,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+pub(super) use self::addresses::peer;
 pub(super) use self::closing::is_disconnect;
+pub(super) use self::preface::named;
+pub use self::session::{RequestRefused, Session};
 use super::environ::Addresses;
 use super::exchange::Exchange;
 use super::server::WsgiServer;
@@ -51,6 +57,7 @@ pub struct Connection {
     state: GilCell<State>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
 struct State {
     phase: Phase,
     transport: Transport,
@@ -66,6 +73,8 @@ struct State {
     addresses: Option<Arc<Addresses>>,
     /// The bound method `set_idle`, made on the first request.
     set_idle: Option<Py<PyAny>>,
+    /// Whether a PROXY header is to come first.
+    awaits_proxy: bool,
     /// How many requests it has made.
     requests: u64,
     /// When it made the last one, or began, on the clock of [`WsgiServer::turn`].
@@ -116,6 +125,8 @@ pub enum Fault {
 enum Refusal {
     /// What came is not a request.
     Malformed(RequestError),
+    /// What came is not a packet of the uwsgi protocol.
+    Packet(PacketError),
     /// The head of a request did not come in time.
     Slow,
 }
@@ -157,7 +168,7 @@ impl Connection {
         visit.call(&self.server)?;
         self.state
             .peek(|s| {
-                if let Transport::Object(object) = &s.transport {
+                if let Transport::Object(object) | Transport::Protocol(object) = &s.transport {
                     visit.call(object)?;
                 }
                 visit.call(&s.set_idle)?;
@@ -183,13 +194,19 @@ impl Connection {
         addresses: Option<Arc<Addresses>>,
     ) -> PyResult<Py<Self>> {
         let py = server.py();
+        let config = &server.get().config;
+        let awaits_proxy = config.proxy_protocol.is_some();
         let connection = Py::new(
             py,
             Self {
                 server: server.clone().unbind(),
                 managed,
                 state: GilCell::new(State {
-                    phase: Phase::Idle,
+                    phase: if awaits_proxy {
+                        Phase::Head
+                    } else {
+                        Phase::Idle
+                    },
                     transport,
                     buffer: Vec::new(),
                     drained: true,
@@ -199,6 +216,7 @@ impl Connection {
                     exchange: None,
                     addresses,
                     set_idle: None,
+                    awaits_proxy,
                     requests: 0,
                     turn: server.get().turn().saturating_sub(1),
                     key: None,
@@ -207,7 +225,11 @@ impl Connection {
                     armed: u64::MAX,
                     deadline: u64::MAX,
                     lingered: 0,
-                    head_deadline: u64::MAX,
+                    head_deadline: if awaits_proxy {
+                        deadline::after_now(config.head_timeout)
+                    } else {
+                        u64::MAX
+                    },
                     refusal: None,
                     fault: None,
                     interruptible: false,
@@ -238,7 +260,10 @@ impl Connection {
         remote: (Py<PyString>, Py<PyString>),
         local: (Py<PyString>, Py<PyString>),
     ) -> PyResult<Py<Self>> {
+        let trusted = &server.get().config.trusted;
         let addresses = Addresses {
+            is_proxy: !trusted.is_empty()
+                && trusted.believes(preface::named(server.py(), &remote.0)),
             remote_addr: remote.0,
             remote_port: remote.1,
             server_name: local.0,

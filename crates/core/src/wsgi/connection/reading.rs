@@ -3,17 +3,23 @@
 use std::any::Any;
 use std::os::fd::RawFd;
 
-use eventlet_http1::BodyDecoder;
+use eventlet_http1::{BodyDecoder, BodyLength, RequestError};
+use eventlet_uwsgi::Limits as PacketLimits;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
+use super::deadline::SILENT;
 use super::{Connection, Handler, Next, Phase, Refusal};
-use crate::hub::io::{self, Direction, Ready};
+use crate::hub::io::{self, Direction, Ready, Refused};
 use crate::hub::{self, Hub};
 use crate::wsgi::exchange::Exchange;
 use crate::wsgi::server::WsgiServer;
 use crate::wsgi::transport::{self, Patience, Transport};
+use crate::wsgi::uwsgi::Packet;
 use crate::wsgi::worker::Worker;
+
+/// Variables of a packet that are not headers: what web servers send, and some that their operators add.
+const CGI_VARIABLES: usize = 100;
 
 impl Connection {
     /// Data has come, or may have. In the hub.
@@ -137,12 +143,15 @@ impl Connection {
         };
         this.set_deadline(py, hub);
         let generation = io::generation(py, fd);
-        hub.get()
-            .io
-            .with(py, |io| {
-                io.wait_handler(fd, Direction::Read, handler, generation)
-            })
-            .map_err(|(refused, _)| hub::wait::refusal(py, fd, Direction::Read, refused))
+        let waits = hub.get().io.with(py, |io| {
+            io.wait_handler(fd, Direction::Read, handler, generation)
+        });
+        match waits {
+            // It waits already: data came in the very turn in which its time was up, and both were noticed.
+            Err((Refused::Busy, _)) => Ok(true),
+            Err((refused, _)) => Err(hub::wait::refusal(py, fd, Direction::Read, refused)),
+            Ok(waits) => Ok(waits),
+        }
     }
 
     /// Takes in `input` after what is in the buffer, and looks for a request at the start of it all.
@@ -150,9 +159,15 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let server = this.server.get();
-        let (mut buffer, parser) = this
-            .state
-            .with(py, |s| (std::mem::take(&mut s.buffer), s.parser.take()));
+        let (awaits_proxy, parser) = this.state.with(py, |s| (s.awaits_proxy, s.parser.take()));
+        if awaits_proxy {
+            return Self::digest_preface(slf, input);
+        }
+        let mut buffer = this.state.with(py, |s| std::mem::take(&mut s.buffer));
+        if server.config.uwsgi {
+            buffer.extend_from_slice(input);
+            return Self::digest_packet(slf, buffer);
+        }
         let mut parser = parser.unwrap_or_else(|| server.take_parser(py));
         let bytes = if buffer.is_empty() {
             input
@@ -192,24 +207,7 @@ impl Connection {
                     buffer
                 };
                 server.return_parser(py, parser);
-                let exchange = exchange?;
-                // Making all these objects may have run other code, which may have closed this.
-                let (next, old) = this.state.with(py, |s| {
-                    if s.phase == Phase::Closed {
-                        return (Next::Over, Some(exchange));
-                    }
-                    s.phase = Phase::Busy;
-                    s.interruptible = false;
-                    s.requests += 1;
-                    s.turn = server.turn();
-                    s.fault = None;
-                    s.buffer = rest;
-                    s.body = BodyDecoder::new(body);
-                    s.body_length = body;
-                    (Next::Run, s.exchange.replace(exchange))
-                });
-                drop(old);
-                Ok(next)
+                Ok(this.begin(py, exchange?, body, rest))
             }
             Err(error) => {
                 server.return_parser(py, parser);
@@ -217,6 +215,72 @@ impl Connection {
                 Ok(Next::Run)
             }
         }
+    }
+
+    /// Looks for a packet of the uwsgi protocol at the start of `buffer`.
+    fn digest_packet(slf: &Bound<'_, Self>, mut buffer: Vec<u8>) -> PyResult<Next> {
+        let py = slf.py();
+        let this = slf.get();
+        let limits = &this.server.get().config.limits;
+        let packet_limits = PacketLimits {
+            size: limits.head,
+            count: limits.header_count.saturating_add(CGI_VARIABLES),
+        };
+        match eventlet_uwsgi::parse(&buffer, &packet_limits) {
+            Ok(None) => Ok(this.state.with(py, |s| {
+                if s.phase == Phase::Closed {
+                    return Next::Over;
+                }
+                if s.phase != Phase::Head && !buffer.is_empty() {
+                    s.phase = Phase::Head;
+                    s.head_deadline = this.new_head_deadline();
+                }
+                s.buffer = buffer;
+                Next::Wait
+            })),
+            Ok(Some(length)) => {
+                let body = eventlet_uwsgi::content_length(&buffer[..length]).unwrap_or(0);
+                if body > limits.body {
+                    this.refuse_later(py, Refusal::Malformed(RequestError::BodyTooLarge));
+                    return Ok(Next::Run);
+                }
+                let exchange = Exchange::from_packet(slf, &Packet::new(&buffer[..length]))?;
+                buffer.drain(..length);
+                Ok(this.begin(py, exchange, BodyLength::Length(body), buffer))
+            }
+            Err(error) => {
+                this.refuse_later(py, Refusal::Packet(error));
+                Ok(Next::Run)
+            }
+        }
+    }
+
+    /// Has a request run next, whose body is to be decoded from `rest` and what comes after it.
+    fn begin(
+        &self,
+        py: Python<'_>,
+        exchange: Py<Exchange>,
+        body: BodyLength,
+        rest: Vec<u8>,
+    ) -> Next {
+        let turn = self.server.get().turn();
+        // Making all these objects may have run other code, which may have closed this.
+        let (next, old) = self.state.with(py, |s| {
+            if s.phase == Phase::Closed {
+                return (Next::Over, Some(exchange));
+            }
+            s.phase = Phase::Busy;
+            s.interruptible = false;
+            s.requests += 1;
+            s.turn = turn;
+            s.fault = None;
+            s.buffer = rest;
+            s.body = BodyDecoder::new(body);
+            s.body_length = body;
+            (Next::Run, s.exchange.replace(exchange))
+        });
+        drop(old);
+        next
     }
 
     /// Has the green thread that is started next give an answer that is none of the application's.
@@ -273,8 +337,12 @@ impl Connection {
         let count = match this.transport(py).read(py, &mut patience, &mut input) {
             Ok(count) => count,
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) && phase == Phase::Head => {
-                this.refuse_later(py, Refusal::Slow);
-                return Ok(Next::Run);
+                if this.head_is_late(py) {
+                    this.refuse_later(py, Refusal::Slow);
+                    return Ok(Next::Run);
+                }
+                this.whisper(py, SILENT);
+                0
             }
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) => 0,
             Err(error) => return Err(error),
