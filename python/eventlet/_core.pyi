@@ -1,7 +1,7 @@
 """Types of the native module. What things do is said in their docstrings."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
 import greenlet
 from typing_extensions import Self, disjoint_base
@@ -418,6 +418,15 @@ class Worker:
 @final
 class Writer:
     def __call__(self, data: bytes) -> None: ...
+
+@final
+class FileWrapper:
+    filelike: Final[Any]
+    blksize: Final[int]
+    def __new__(cls, filelike: Any, blksize: int = 8192) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
 
 def encode_header_line(name: str, value: str) -> bytes: ...
 

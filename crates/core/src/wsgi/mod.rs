@@ -20,6 +20,7 @@ pub mod connection;
 pub mod date;
 pub mod environ;
 pub mod exchange;
+pub mod file;
 pub mod files;
 pub mod forwarded;
 pub mod input;
@@ -43,6 +44,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
+    module.add_class::<file::FileWrapper>()?;
     module.add_class::<input::Input>()?;
     module.add_class::<worker::Worker>()?;
     module.add_function(wrap_pyfunction!(text::encode_header_line, module)?)

@@ -19,6 +19,7 @@ mod deadline;
 mod preface;
 mod reading;
 mod running;
+mod sending;
 mod session;
 mod takeover;
 
