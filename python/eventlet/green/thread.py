@@ -111,8 +111,8 @@ class _Sentinel:
             return True
         if not self._lock.acquire(blocking, timeout):
             return False
-        if self._ended:
-            self._lock.release()  # For the next one.
+        if not self.locked():
+            self._lock.release()  # It has ended: for the next one.
         return True
 
     def release(self) -> None:

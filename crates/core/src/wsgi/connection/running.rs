@@ -111,7 +111,6 @@ impl Connection {
     fn refuse(slf: &Bound<'_, Self>, refusal: Refusal) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let server = this.server.get();
         let (code, reason, text) = match refusal {
             Refusal::Malformed(error) => (error.status(), error.reason(), format!("{error}\n")),
             Refusal::Packet(error) => {
@@ -125,11 +124,28 @@ impl Connection {
             }
             Refusal::Slow => (408, "Request Timeout", String::new()),
         };
-        let mut answer = Vec::with_capacity(256);
         let status = Status {
             code,
             reason: reason.as_bytes(),
         };
+        let length = this.answer_refusal(py, status, &text)?;
+        if refusal == Refusal::Slow {
+            this.whisper(py, "did not send the head of a request in time");
+        } else {
+            this.log_refusal(py, code, length)?;
+        }
+        Self::linger(slf);
+        Ok(())
+    }
+
+    /// Sends the answer to what is not a request; how many bytes it has.
+    pub(super) fn answer_refusal(
+        &self,
+        py: Python<'_>,
+        status: Status<'_>,
+        text: &str,
+    ) -> PyResult<usize> {
+        let mut answer = Vec::with_capacity(256);
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
             encode::header_line(&mut answer, b"Date", date.as_bytes());
@@ -139,32 +155,35 @@ impl Connection {
         encode::header_line(&mut answer, b"Connection", b"close");
         answer.extend_from_slice(encode::CRLF);
         answer.extend_from_slice(text.as_bytes());
-        match this.transport(py) {
+        match self.transport(py) {
             // A fresh connection has room for an answer this short; one that has not is not owed any.
             Transport::Descriptor(fd) => drop(transport::send(fd, [&answer, b"", b""])),
-            object @ Transport::Object(_) => {
+            object @ (Transport::Object(_) | Transport::Protocol(_)) => {
                 object.write(py, Some(ANSWER_TIME), [&answer, b"", b""])?;
             }
-            Transport::Closed => return Ok(()),
+            Transport::Closed => {}
         }
-        if refusal == Refusal::Slow {
-            this.whisper(py, "did not send the head of a request in time");
-        } else if server.log.is_enabled() {
-            let addresses = this.addresses(py)?;
-            server.log.request(
-                py,
-                &Entry {
-                    environ: None,
-                    client_ip: addresses.remote_addr.bind(py).to_str()?,
-                    client_port: addresses.remote_port.bind(py).to_str()?,
-                    request_line: b"-",
-                    status_code: code,
-                    body_length: answer.len() as u64,
-                    wall_seconds: 0.0,
-                },
-            )?;
+        Ok(answer.len())
+    }
+
+    /// Logs what was not a request, and was answered with so many bytes.
+    pub(super) fn log_refusal(&self, py: Python<'_>, code: u16, length: usize) -> PyResult<()> {
+        let server = self.server.get();
+        if !server.log.is_enabled() {
+            return Ok(());
         }
-        Self::linger(slf);
-        Ok(())
+        let addresses = self.addresses(py)?;
+        server.log.request(
+            py,
+            &Entry {
+                environ: None,
+                client_ip: addresses.remote_addr.bind(py).to_str()?,
+                client_port: addresses.remote_port.bind(py).to_str()?,
+                request_line: b"-",
+                status_code: code,
+                body_length: length as u64,
+                wall_seconds: 0.0,
+            },
+        )
     }
 }
