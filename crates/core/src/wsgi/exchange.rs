@@ -240,13 +240,29 @@ impl Exchange {
     ///
     /// What is not an `Exception`: `GreenletExit`, `SystemExit`, `KeyboardInterrupt`.
     pub(super) fn run(slf: &Bound<'_, Self>) -> PyResult<After> {
+        // This frame is copied with every green thread whose application waits: it has to be small.
+        let result = Self::call_application(slf);
+        Self::conclude(slf, result)
+    }
+
+    #[inline]
+    fn call_application<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
         let server = this.connection.get().server.get();
         server
             .requests
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut after = match Self::respond(slf) {
+        server.app.bind(py).call1((this.environ.bind(py), slf))
+    }
+
+    /// Does what follows the call of the application.
+    #[inline(never)]
+    fn conclude(slf: &Bound<'_, Self>, result: PyResult<Bound<'_, PyAny>>) -> PyResult<After> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.connection.get().server.get();
+        let mut after = match result.and_then(|result| Self::respond(slf, &result)) {
             Ok(after) => after,
             Err(error) => Self::fail(slf, error)?,
         };
@@ -274,14 +290,12 @@ impl Exchange {
         Ok(after)
     }
 
-    fn respond(slf: &Bound<'_, Self>) -> PyResult<After> {
+    /// Sends what the application returned, and lets it clean up.
+    fn respond(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<After> {
         let py = slf.py();
-        let this = slf.get();
-        let server = this.connection.get().server.get();
-        let result = server.app.bind(py).call1((this.environ.bind(py), slf))?;
-        let sent = Self::send_result(slf, &result);
+        let sent = Self::send_result(slf, result);
         // Whatever happened, the application gets to clean up.
-        let closed = if is_plain(&result) {
+        let closed = if is_plain(result) {
             Ok(())
         } else {
             match result.getattr_opt(intern!(py, "close")) {
