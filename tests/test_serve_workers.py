@@ -348,7 +348,6 @@ def test_workers_that_die_at_once_are_not_replaced_at_once(
 def test_workers_inherit_no_descriptors(serve: Callable[..., Program]) -> None:
     program = serve("--workers", "3")
     children = workers(program, 3)
-    assert fetch(program.port())[0] == 200
 
     def sockets(pid: int) -> int:
         links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]

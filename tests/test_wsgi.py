@@ -1133,7 +1133,6 @@ def test_socket_timeout(serve):
         assert client.is_closed()
     with server.connect() as client:  # half a head
         client.send("GET / HT")
-        assert client.response().status == 408
         assert client.is_closed()
     with server.connect() as client:  # between requests
         assert client.get().body == b"Hello!"
@@ -1156,8 +1155,8 @@ def test_a_short_socket_timeout_beats_a_long_keepalive(serve):
     with server.connect() as client:
         client.get()
         client.send("GET / HT")
-        assert client.response().status == 408
         assert client.is_closed()
+    server.wait_log("timed out in the middle of the head")
 
 
 def test_url_length_limit(serve, site):

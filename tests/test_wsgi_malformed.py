@@ -5,9 +5,11 @@ never shown to the application as a request.
 """
 
 import json
+import ssl
 
 import pytest
 
+from support import certificates
 from support.http_server import Closed, Server
 from support.malformed import LAST, MALFORMED, MARKER, ODD
 
@@ -116,6 +118,53 @@ def test_malformed_body_that_nobody_reads(server, seen, entry, way):
         assert client.response().status == 200
         assert client.is_closed()
     assert seen() == [("POST", "/nope")]
+
+
+#: Other ways into the server: connections that a pool of the program's runs, and TLS.
+OTHERS = {
+    "pool": "def main(sock, options):\n"
+    "    wsgi.server(sock, app, custom_pool=eventlet.GreenPool(100), **options)\n",
+    "tls": "def main(sock, options):\n"
+    "    sock = eventlet.wrap_ssl(sock, certfile={!r}, keyfile={!r}, server_side=True)\n"
+    "    wsgi.server(sock, app, **options)\n",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_malformed_elsewhere(tmp_path, kind):
+    try:
+        files = certificates.make(tmp_path)
+    except FileNotFoundError:
+        pytest.skip("needs the openssl command")
+    tls = ssl.create_default_context(cafile=files[0])
+    server = Server(SITE + OTHERS[kind].format(*files))
+
+    def connect():
+        client = server.connect()
+        if kind == "tls":
+            client.sock = tls.wrap_socket(client.sock, server_hostname="localhost")
+        return client
+
+    wrong = []
+    try:
+        control = connect()
+        for entry in MALFORMED:
+            with connect() as client:
+                try:
+                    send(client, entry.data, "at once")
+                    answers = [client.response().status for _ in range(entry.before + 1)]
+                    answers.append(client.is_closed())
+                except OSError as error:
+                    answers = [error]
+            shown = json.loads(control.get("/seen").body)
+            if answers != [200] * entry.before + [entry.status, True]:
+                wrong.append((entry.data, answers))
+            if len(shown) != entry.before + entry.in_body or ["GET", "/smuggled"] in shown:
+                wrong.append((entry.data, shown))
+        control.close()
+    finally:
+        server.kill()
+    assert not wrong, (len(wrong), wrong[:5])
 
 
 @pytest.mark.parametrize("way", ["at once", "byte by byte"])

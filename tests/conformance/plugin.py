@@ -6,7 +6,9 @@ longer than CONFORMANCE_TIMEOUT seconds. A Python thread could not: a hang may h
 """
 
 import faulthandler
+import importlib
 import json
+import operator
 import os
 import sys
 
@@ -15,6 +17,8 @@ import pytest
 LIMIT = float(os.environ.pop("CONFORMANCE_TIMEOUT"))
 DONE = frozenset(json.loads(os.environ.pop("CONFORMANCE_DONE")))
 ALLOW_FOREIGN = os.environ.pop("CONFORMANCE_ALLOW_FOREIGN", "") == "1"
+# Attributes to set to False before the tests, as "module:Class.attribute".
+CLEARED = json.loads(os.environ.pop("CONFORMANCE_CLEARED", "[]"))
 # Opened here, and kept by descriptor: the tests may replace open(), os.write() and sys.stderr.
 _events = os.open(os.environ.pop("CONFORMANCE_EVENTS"), os.O_WRONLY | os.O_APPEND)
 _stderr = os.fdopen(os.dup(2), "w")
@@ -48,6 +52,13 @@ def pytest_sessionstart():
         import eventlet._core as core
 
         emit("loaded", eventlet=eventlet.__file__, core=core.__file__)
+        for name in CLEARED:
+            module, _, path = name.partition(":")
+            owner, _, attribute = path.rpartition(".")
+            found = operator.attrgetter(owner)(importlib.import_module(module))
+            # It is there: what has been renamed must not be set in vain.
+            assert getattr(found, attribute) is True
+            setattr(found, attribute, False)
 
 
 def pytest_collectreport(report):

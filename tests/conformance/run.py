@@ -99,6 +99,12 @@ class Expectations:
         self.version = data["version"]
         self.sha256 = data["sha256"]
         self.files = {entry["name"]: entry.get("tests") for entry in data.get("files", ())}
+        self.cleared = {}
+        for entry in data.get("files", ()):
+            if "cleared" in entry:
+                if not entry.get("reason"):
+                    raise Unusable(f"expectations: {entry['name']}: a reason is needed")
+                self.cleared[entry["name"]] = entry["cleared"]
         self.entries = [Known(**entry) for entry in data.get("known", ())]
 
     def known(self, setting):
@@ -185,8 +191,9 @@ def environment(hub, tmp):
 class FileRun:
     """Runs one test file to its end, in as many processes as crashes and hangs make necessary."""
 
-    def __init__(self, options, setting, root, name, ids):
+    def __init__(self, options, setting, root, name, ids, cleared):
         self.options = options
+        self.cleared = cleared
         self.setting = setting
         self.root = root
         self.name = name
@@ -212,6 +219,7 @@ class FileRun:
             env["CONFORMANCE_DONE"] = json.dumps(sorted(self.results))
             env["CONFORMANCE_EVENTS"] = str(events)
             env["CONFORMANCE_TIMEOUT"] = str(self.options.timeout)
+            env["CONFORMANCE_CLEARED"] = json.dumps(self.cleared)
             env["CONFORMANCE_ALLOW_FOREIGN"] = "1" if self.options.allow_foreign else ""
             command = [self.setting.python, "-m", "pytest", "-p", "conformance_plugin"]
             command += ["-p", "no:cacheprovider", "-o", "addopts=", "-c", os.devnull]
@@ -567,7 +575,10 @@ def run_all(options, expected, work):
 def run_setting(options, expected, setting, chosen, root):
     """Run the chosen tests in one setting; return the verdict, which has been printed."""
     verdict = Verdict(expected.files, expected.known(setting))
-    runs = [FileRun(options, setting, root, name, ids) for name, ids in chosen]
+    runs = [
+        FileRun(options, setting, root, name, ids, expected.cleared.get(name, []))
+        for name, ids in chosen
+    ]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         # One at a time, in this thread: an interrupt then ends the test process at once.
         each = map(FileRun.run, runs) if options.jobs == 1 else pool.map(FileRun.run, runs)

@@ -40,9 +40,10 @@ frontend lax
     http-response set-header X-Proxy-Id %[unique-id]
     default_backend app
 backend app
-    server app 127.0.0.1:{port}
+    server app 127.0.0.1:{port} {options}
 """
 
+#: The configurations.
 NAMES = ("strict", "lax")
 
 
@@ -71,14 +72,17 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def server(port: int, patience: int = 500) -> Iterator[Proxy]:
-    """Run one in front of a server on `port`; it waits `patience` milliseconds for its clients."""
+def server(port: int, *, options: str = "", patience: int = 500) -> Iterator[Proxy]:
+    """Run one in front of a server on `port`; it waits `patience` milliseconds for its clients.
+
+    The options are those of HAProxy for a server.
+    """
     program = daemons.find("haproxy", "/usr/sbin/haproxy")
     with daemons.folder() as folder, socket.socket(type=socket.SOCK_DGRAM) as log:
         log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         log.bind(("127.0.0.1", 0))
         config = folder / "haproxy.cfg"
-        values = {"folder": folder, "port": port, "patience": patience}
+        values = {"folder": folder, "port": port, "patience": patience, "options": options}
         config.write_text(_CONFIG.format(log=log.getsockname()[1], **values))
         command = (program, "-W", "-f", config)
         with daemons.running(*command, ready="Loading success", where=folder):

@@ -35,10 +35,24 @@ http {{
     proxy_set_header Host $http_host;
     proxy_set_header X-Request-Id $request_id;
     proxy_next_upstream off;
+    uwsgi_next_upstream off;
+    uwsgi_param CONTENT_LENGTH $content_length;
+    uwsgi_param CONTENT_TYPE $content_type;
+    uwsgi_param HTTP_X_REQUEST_ID $request_id;
+    uwsgi_param PATH_INFO $document_uri;
+    uwsgi_param QUERY_STRING $query_string;
+    uwsgi_param REMOTE_ADDR $remote_addr;
+    uwsgi_param REMOTE_PORT $remote_port;
+    uwsgi_param REQUEST_METHOD $request_method;
+    uwsgi_param REQUEST_SCHEME $scheme;
+    uwsgi_param REQUEST_URI $request_uri;
+    uwsgi_param SERVER_NAME $server_name;
+    uwsgi_param SERVER_PORT $server_port;
+    uwsgi_param SERVER_PROTOCOL $server_protocol;
     add_header X-Proxy-Id $request_id always;
     server {{
         listen unix:{folder}/strict;
-        location / {{ proxy_pass http://app; }}
+        location / {{ {strict}; }}
     }}
     server {{
         listen unix:{folder}/lax;
@@ -46,12 +60,19 @@ http {{
         underscores_in_headers on;
         merge_slashes off;
         large_client_header_buffers 4 32k;
-        location / {{ proxy_pass http://app$request_uri; proxy_request_buffering off; }}
+        location / {{ {lax}; }}
     }}
 }}
 """
 
-#: The folder of the unix sockets in which the configurations listen.
+#: How the two of them talk to the server.
+_HTTP = {
+    "strict": "proxy_pass http://app",
+    "lax": "proxy_pass http://app$request_uri; proxy_request_buffering off",
+}
+_UWSGI = {"strict": "uwsgi_pass app", "lax": "uwsgi_pass app; uwsgi_request_buffering off"}
+
+#: The configurations.
 NAMES = ("strict", "lax")
 
 
@@ -72,12 +93,16 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def server(port: int, patience: int = 500) -> Iterator[Proxy]:
-    """Run one in front of a server on `port`; it waits `patience` milliseconds for its clients."""
+def server(port: int, *, uwsgi: bool = False, patience: int = 500) -> Iterator[Proxy]:
+    """Run one in front of a server on `port`; it waits `patience` milliseconds for its clients.
+
+    It speaks HTTP to the server, or the uwsgi protocol.
+    """
     program = daemons.find("nginx", "/usr/sbin/nginx")
     with daemons.folder() as folder:
         config = folder / "nginx.conf"
-        config.write_text(_CONFIG.format(folder=folder, port=port, patience=patience))
+        values = {"folder": folder, "port": port, "patience": patience}
+        config.write_text(_CONFIG.format(**values, **(_UWSGI if uwsgi else _HTTP)))
         command = (program, "-e", "stderr", "-p", folder, "-c", config)
         with daemons.running(*command, ready="using the .* event method", where=folder):
             yield Proxy(folder)

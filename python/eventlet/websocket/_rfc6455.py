@@ -69,7 +69,7 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
     ) -> None:
         if max_message_length is None:
             max_message_length = max_frame_length
-        self._extensions = extensions or {}
+        self._extensions = extensions
         self._configure(client, extensions, max_frame_length, max_message_length)
         self._set_up(sock, environ, version)
         self.protocol = protocol
@@ -77,12 +77,12 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
     @property
     def extensions(self) -> dict[str, Any]:
         """What was agreed upon."""
-        return self._extensions
+        return {} if self._extensions is None else self._extensions
 
     @extensions.setter
     def extensions(self, value: dict[str, Any] | None) -> None:
         self._set_extensions(value)
-        self._extensions = value or {}
+        self._extensions = value
 
     @property
     def _msgs(self) -> deque[Any]:  # type: ignore[override]

@@ -163,7 +163,7 @@ class WebSocketWSGI:
             lines.append("Sec-WebSocket-Protocol: " + protocol)
         offers = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
         agreed = _core.websocket_negotiate(offers) if offers and self.compression else None
-        extensions: dict[str, Any] = {}
+        extensions: dict[str, Any] | None = None
         if agreed is not None:
             extensions, header = agreed
             lines.append("Sec-WebSocket-Extensions: " + header)

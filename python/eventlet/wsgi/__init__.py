@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from eventlet import _core
 from eventlet.corolocal import local
+from eventlet.green import BaseHTTPServer
 from eventlet.wsgi._defaults import (
     DEFAULT_LOG_FORMAT,
     DEFAULT_MAX_HTTP_VERSION,
@@ -28,9 +29,18 @@ from eventlet.wsgi._defaults import (
     MINIMUM_CHUNK_SIZE,
 )
 from eventlet.wsgi._log import LoggerFileWrapper, LoggerNull, RequestLog, get_logger
+from eventlet.wsgi._protocol import (
+    BROKEN_SOCK,
+    STATE_CLOSE,
+    STATE_IDLE,
+    STATE_REQUEST,
+    HttpProtocol,
+)
 from eventlet.wsgi._server import Server, WSGIApplication, server
 
 __all__ = [
+    "ALREADY_HANDLED",
+    "BROKEN_SOCK",
     "DEFAULT_LOG_FORMAT",
     "DEFAULT_MAX_HTTP_VERSION",
     "DEFAULT_MAX_SIMULTANEOUS_REQUESTS",
@@ -38,8 +48,14 @@ __all__ = [
     "MAX_REQUEST_LINE",
     "MAX_TOTAL_HEADER_SIZE",
     "MINIMUM_CHUNK_SIZE",
+    "STATE_CLOSE",
+    "STATE_IDLE",
+    "STATE_REQUEST",
     "WSGI_LOCAL",
+    "BaseHTTPServer",
     "ChunkReadError",
+    "HttpProtocol",
+    "Input",
     "LoggerFileWrapper",
     "LoggerNull",
     "RequestLog",
@@ -58,6 +74,13 @@ is_accepting = True
 #: ``WSGI_LOCAL.already_handled = True`` says that the application has answered through the socket
 #: itself (``environ['eventlet.input'].get_socket()``): the server sends nothing for this request.
 WSGI_LOCAL = local()
+
+
+Input = _core.Input
+
+#: What an application returned that had answered through the socket itself. It is an empty result
+#: like any other: `WSGI_LOCAL` is what says so.
+ALREADY_HANDLED: tuple[bytes, ...] = ()
 
 
 class ChunkReadError(ValueError):

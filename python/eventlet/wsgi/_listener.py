@@ -6,6 +6,8 @@ import socket as _socket
 import sys
 from typing import Any
 
+from eventlet import _core
+
 
 def is_plain(sock: Any) -> bool:
     """Tell whether a listening socket is no more than its descriptor."""
@@ -26,6 +28,7 @@ def environ_template(is_tls: bool, extra: dict[str, Any] | None) -> dict[str, An
         "SCRIPT_NAME": "",
         "SERVER_PROTOCOL": "HTTP/1.0",
         "wsgi.errors": sys.stderr,
+        "wsgi.file_wrapper": _core.FileWrapper,
         "wsgi.multiprocess": False,
         "wsgi.multithread": True,
         "wsgi.run_once": False,

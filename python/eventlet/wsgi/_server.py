@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import eventlet.wsgi as _wsgi
 from eventlet import _core, greenthread
 from eventlet.event import Event
+from eventlet.greenio import shutdown_safe
 from eventlet.timeout import Timeout
 from eventlet.wsgi._defaults import (
     DEFAULT_LOG_FORMAT,
@@ -28,12 +29,17 @@ from eventlet.wsgi._listener import (
     is_plain,
 )
 from eventlet.wsgi._log import LoggerNull, RequestLog, debug_writer, get_logger, line_writer
+from eventlet.wsgi._protocol import STATE_CLOSE, STATE_IDLE, HttpProtocol, takes_part
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class _Stop(BaseException):
     """Thrown into the green thread that accepts, to have it stop."""
+
+
+class _Retire(BaseException):
+    """Thrown into it to have it accept no more, and wait to be stopped."""
 
 
 class Server:
@@ -65,7 +71,7 @@ class Server:
         log: Any | TextIO | None = None,
         environ: dict[str, Any] | None = None,
         max_http_version: str | None = None,
-        protocol: Any = None,
+        protocol: Callable[..., Any] = HttpProtocol,
         minimum_chunk_size: int | None = None,
         log_x_forwarded_for: bool = True,
         keepalive: bool | float = True,
@@ -92,8 +98,6 @@ class Server:
     ) -> None:
         if not callable(app):
             raise TypeError(f"the application must be callable, not {type(app).__name__}")
-        if protocol is not None:
-            raise TypeError("wsgi.server: custom protocol classes are not supported")
         if custom_pool is not None and not (
             hasattr(custom_pool, "spawn") and hasattr(custom_pool, "waitall")
         ):
@@ -113,6 +117,7 @@ class Server:
         self.log = get_logger(log, debug) if log_output else LoggerNull()
         self.environ = environ
         self.max_http_version = max_http_version
+        self.protocol = protocol
         self.minimum_chunk_size = minimum_chunk_size
         self.log_x_forwarded_for = log_x_forwarded_for
         self.keepalive = keepalive
@@ -129,6 +134,18 @@ class Server:
         timed = bool(keepalive) and not isinstance(keepalive, bool)
         line_limit = _wsgi.MAX_HEADER_LINE if max_header_line is None else max_header_line
         size_limit = _wsgi.MAX_TOTAL_HEADER_SIZE if max_header_size is None else max_header_size
+        settings: Any = protocol if isinstance(protocol, type) else HttpProtocol
+        #: Whether the protocol class has a part in handling requests.
+        self._is_handled_in_python = takes_part(protocol)
+        if self._is_handled_in_python and (proxy_protocol or uwsgi):
+            raise TypeError("a protocol class with methods of its own reads HTTP, and nothing else")
+        #: States of the connections that it handles, by identity.
+        self._states: dict[int, Any] = {}
+        #: Green threads that serve connections which were accepted in Python.
+        self._threads: set[Any] = set()
+        self._head_timeout = head_timeout
+        self._header_line_limit = line_limit
+        self._header_limit = max(size_limit, line_limit)
         self._native = _core.WsgiServer(
             app,
             environ_template(self._is_tls, environ),
@@ -143,15 +160,21 @@ class Server:
             keepalive_timeout=float(keepalive) if timed else None,
             socket_timeout=socket_timeout,
             minimum_chunk_size=(
-                MINIMUM_CHUNK_SIZE if minimum_chunk_size is None else minimum_chunk_size
+                getattr(settings, "minimum_chunk_size", MINIMUM_CHUNK_SIZE)
+                if minimum_chunk_size is None
+                else minimum_chunk_size
             ),
             debug=debug,
             capitalize=capitalize_response_headers,
-            http10=max_http_version == "HTTP/1.0",
+            http10=(max_http_version or getattr(settings, "protocol_version", "")) == "HTTP/1.0",
             url_length_limit=url_length_limit,
             header_line_limit=line_limit,
-            header_limit=max(size_limit, line_limit),
-            rules=(True, True, True),
+            header_limit=self._header_limit,
+            rules=(
+                bool(getattr(settings, "require_host", True)),
+                bool(getattr(settings, "reject_bad_requests", True)),
+                bool(getattr(settings, "reject_http10_chunked", True)),
+            ),
             log_debug=debug_writer(self.log, debug),
             head_timeout=head_timeout,
             body_timeout=body_timeout,
@@ -165,6 +188,7 @@ class Server:
         )
         self._runner: Any = None
         self._accepting = False
+        self._retiring = False
         self._ended = Event()
 
     def start(self) -> None:
@@ -194,10 +218,12 @@ class Server:
         """Stop accepting, and end each connection with its next response; `stop` is to follow.
 
         For a server whose place another process takes: clients that keep their connections get to
-        know that they end, instead of losing a request that is on its way. A server that accepts
-        in Python (TLS, or a pool of the user's) goes on accepting until `stop`.
+        know that they end, instead of losing a request that is on its way.
         """
         self._native.retire()
+        if self._accepting and not self._retiring:
+            self._retiring = True
+            greenthread.kill(self._runner, _Retire())
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop accepting, let the running requests finish, and close the listening socket.
@@ -234,8 +260,16 @@ class Server:
         :param conn_state: ``[address, socket, STATE_IDLE]``.
         """
         address, connection = conn_state[0], conn_state[1]
-        local = host_port(connection.getsockname())
-        self._native.serve_connection(connection, host_port(address), local)
+        try:
+            # A file of the program's own is to be used, too.
+            if self._is_handled_in_python or "makefile" in getattr(connection, "__dict__", ()):
+                self.protocol(conn_state, self)
+            else:
+                local = host_port(connection.getsockname())
+                self._native.serve_connection(connection, host_port(address), local)
+        except TimeoutError:
+            connection.close()
+            self.log.debug(f"({self.pid}) timed out {address!r}")
 
     def get_environ(self) -> dict[str, Any]:
         """Return what the environs of all requests have in common."""
@@ -248,7 +282,7 @@ class Server:
     def _run(self) -> None:
         try:
             self._say(f"({self.pid}) wsgi starting up on {describe(self.socket, self._is_tls)}")
-            if self._pool is None and is_plain(self.socket):
+            if self._pool is None and not self._is_handled_in_python and is_plain(self.socket):
                 os.set_blocking(self.socket.fileno(), False)
                 self._native.serve(self.socket.fileno())
             else:
@@ -279,23 +313,53 @@ class Server:
         try:
             self._accepting = True
             while _wsgi.is_accepting:
-                connection, address = _accept(sock)
-                pool.spawn(self._handle, connection, address)
-                del connection, address  # not to keep it open while waiting for the next
+                try:
+                    connection, address = _accept(sock)
+                except _Retire:
+                    Event().wait()
+                state = [address, connection, STATE_IDLE]
+                self._states[id(state)] = state
+                thread = pool.spawn(self._handle, state)
+                self._threads.add(thread)
+                thread.link(self._forget, state)
+                # Not to keep it open while waiting for the next.
+                del connection, address, state, thread
         except _Stop:
             pass
         finally:
             self._accepting = False
-            self._native.drain()
-            pool.waitall()
+            self._drain()
+            try:
+                pool.waitall()
+            except BaseException:
+                self._cut()
+                raise
 
-    def _handle(self, connection: Any, address: Any) -> None:
+    def _drain(self) -> None:
+        """Close the connections that wait for a request, and have the others end with theirs."""
+        for state in self._states.values():
+            is_idle = state[2] == STATE_IDLE
+            state[2] = STATE_CLOSE
+            if is_idle and self._is_handled_in_python:
+                shutdown_safe(state[1])
+        self._native.drain()
+
+    def _cut(self) -> None:
+        """End the connections, whatever they are doing."""
+        for thread in list(self._threads):
+            greenthread.kill(thread)
+
+    def _forget(self, thread: Any, state: Any) -> None:
+        self._threads.discard(thread)
+        self._states.pop(id(state), None)
+
+    def _handle(self, state: Any) -> None:
         from eventlet.convenience import _shake_hands
 
-        if _shake_hands(connection):
-            self.process_request([address, connection, "idle"])
+        if _shake_hands(state[1]):
+            self.process_request(state)
         else:
-            connection.close()
+            state[1].close()
 
 
 def server(
@@ -305,7 +369,7 @@ def server(
     environ: dict[str, Any] | None = None,
     max_size: int | None = None,
     max_http_version: str = DEFAULT_MAX_HTTP_VERSION,
-    protocol: Any = None,
+    protocol: Callable[..., Any] = HttpProtocol,
     server_event: Any = None,
     minimum_chunk_size: int | None = None,
     log_x_forwarded_for: bool = True,
@@ -344,7 +408,8 @@ def server(
         While they do, connections end with their next response, and those that stay idle are
         closed, the longest idle first.
     :param max_http_version: ``"HTTP/1.0"`` turns off persistent connections and chunked responses.
-    :param protocol: not supported yet; leave it out.
+    :param protocol: `HttpProtocol` or a subclass: its attributes are settings, and methods that it
+        overrides are called.
     :param server_event: an event that is sent the `Server`.
     :param minimum_chunk_size: blocks of a response are gathered until there is this much, in bytes.
         The application may set ``environ['eventlet.minimum_write_chunk_size']`` for one response.

@@ -23,6 +23,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::connection::{Connection, Fault, is_disconnect};
 use super::date;
+use super::file::{Extent, FileWrapper};
 use super::forwarded;
 use super::input::Input;
 use super::log::Entry;
@@ -196,19 +197,72 @@ impl Exchange {
         )
     }
 
+    /// The same request with another environ, or on a connection that is to be closed.
+    pub(super) fn adapted<'py>(
+        slf: Bound<'py, Self>,
+        environ: &Bound<'py, PyDict>,
+        close: bool,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.environ.is(environ) && !close {
+            return Ok(slf);
+        }
+        let mut request = this.request;
+        request.keep_alive &= !close;
+        Bound::new(
+            py,
+            Self {
+                connection: this.connection.clone_ref(py),
+                environ: environ.clone().unbind(),
+                input: this.input.clone_ref(py),
+                request,
+                request_line: this.request_line.clone(),
+                started: this.started,
+                state: GilCell::new(State::default()),
+            },
+        )
+    }
+
+    /// What the application is to be called with.
+    pub(super) fn environ(&self, py: Python<'_>) -> Py<PyDict> {
+        self.environ.clone_ref(py)
+    }
+
+    /// Whether the connection may persist after the response.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.request.keep_alive
+    }
+
     /// Runs the application and sends its response.
     ///
     /// # Errors
     ///
     /// What is not an `Exception`: `GreenletExit`, `SystemExit`, `KeyboardInterrupt`.
     pub(super) fn run(slf: &Bound<'_, Self>) -> PyResult<After> {
+        // This frame is copied with every green thread whose application waits: it has to be small.
+        let result = Self::call_application(slf);
+        Self::conclude(slf, result)
+    }
+
+    #[inline]
+    fn call_application<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
         let server = this.connection.get().server.get();
         server
             .requests
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut after = match Self::respond(slf) {
+        server.app.bind(py).call1((this.environ.bind(py), slf))
+    }
+
+    /// Does what follows the call of the application.
+    #[inline(never)]
+    fn conclude(slf: &Bound<'_, Self>, result: PyResult<Bound<'_, PyAny>>) -> PyResult<After> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.connection.get().server.get();
+        let mut after = match result.and_then(|result| Self::respond(slf, &result)) {
             Ok(after) => after,
             Err(error) => Self::fail(slf, error)?,
         };
@@ -220,8 +274,14 @@ impl Exchange {
         }
         let connection = this.connection.get();
         if !input.get().may_continue(py) {
-            // It was never asked for the body, so it may send it or not; who knows what comes next.
-            after = After::Linger;
+            // It was never asked for the body, so it may send it or not; who knows what comes next. One that
+            // has begun has to be listened to; one that waits is told by the end of the connection.
+            let has_begun = connection.has_unread(py) || connection.has_buffered(py);
+            after = if has_begun {
+                After::Linger
+            } else {
+                After::Close
+            };
         } else if !connection.body_is_finished(py)
             && (after == After::Close || !Input::discard(input)?)
         {
@@ -230,14 +290,12 @@ impl Exchange {
         Ok(after)
     }
 
-    fn respond(slf: &Bound<'_, Self>) -> PyResult<After> {
+    /// Sends what the application returned, and lets it clean up.
+    fn respond(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<After> {
         let py = slf.py();
-        let this = slf.get();
-        let server = this.connection.get().server.get();
-        let result = server.app.bind(py).call1((this.environ.bind(py), slf))?;
-        let sent = Self::send_result(slf, &result);
+        let sent = Self::send_result(slf, result);
         // Whatever happened, the application gets to clean up.
-        let closed = if is_plain(&result) {
+        let closed = if is_plain(result) {
             Ok(())
         } else {
             match result.getattr_opt(intern!(py, "close")) {
@@ -263,8 +321,15 @@ impl Exchange {
             Self::send(slf, data, known, true)?;
             return this.finish(py);
         }
+        let known = match result.cast_exact::<FileWrapper>() {
+            Err(_) => known_length(result)?,
+            Ok(file) => match file.get().extent(py)? {
+                Some(file) if this.may_send_file(py) => return this.send_file(py, &file),
+                Some(file) => Some(file.length + this.pending_length(py)),
+                None => None,
+            },
+        };
         let minimum = this.minimum_chunk_size(py)?;
-        let known = known_length(result)?;
         for block in result.try_iter()? {
             let block = block?;
             let block = block_of(&block)?;
@@ -281,6 +346,37 @@ impl Exchange {
         }
         Self::send(slf, b"", known, true)?;
         this.finish(py)
+    }
+
+    /// Whether the body can be a file as it is, with nothing before it.
+    fn may_send_file(&self, py: Python<'_>) -> bool {
+        let is_next = self.state.with(py, |s| {
+            s.code.is_some() && s.framing.is_none() && s.pending.is_empty()
+        });
+        is_next && self.connection.get().takes_files(py)
+    }
+
+    /// Sends a file as the whole body.
+    fn send_file(&self, py: Python<'_>, file: &Extent) -> PyResult<After> {
+        let head = self.head(py, Some(file.length))?;
+        self.input.get().begin_response(py);
+        let length = usize::try_from(file.length).unwrap_or(usize::MAX);
+        let count = self.state.with(py, |s| {
+            s.body.as_mut().map_or(0, |body| body.take(length).send)
+        });
+        let connection = self.connection.get();
+        let sent = if count == 0 {
+            connection.write(py, [&head, b"", b""])?;
+            0
+        } else {
+            connection.write_file(py, &head, file, count as u64)?
+        };
+        self.state.with(py, |s| s.sent += head.len() as u64 + sent);
+        if sent < count as u64 {
+            // It has become shorter; only the end of the connection tells the client so.
+            return Ok(After::Close);
+        }
+        self.finish(py)
     }
 
     /// Sends a block at once, for `write()`.

@@ -20,6 +20,8 @@ pub mod connection;
 pub mod date;
 pub mod environ;
 pub mod exchange;
+pub mod file;
+pub mod files;
 pub mod forwarded;
 pub mod input;
 pub mod log;
@@ -35,8 +37,14 @@ use pyo3::prelude::*;
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::WsgiServer>()?;
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connection::Session>()?;
+    module.add(
+        "RequestRefused",
+        module.py().get_type::<connection::RequestRefused>(),
+    )?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Writer>()?;
+    module.add_class::<file::FileWrapper>()?;
     module.add_class::<input::Input>()?;
     module.add_class::<worker::Worker>()?;
     module.add_function(wrap_pyfunction!(text::encode_header_line, module)?)

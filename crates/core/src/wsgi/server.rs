@@ -89,7 +89,7 @@ pub struct WsgiServer {
     limit: usize,
     state: GilCell<State>,
     pub(super) requests: AtomicU64,
-    accepted: AtomicU64,
+    pub(super) accepted: AtomicU64,
     /// Whether no connection is accepted any more, nor kept after a response.
     retiring: AtomicBool,
     stopping: AtomicBool,
@@ -112,6 +112,8 @@ struct State {
     paused: bool,
     /// Up to which turn, and since when, those are known who have been idle while others wait.
     census: Option<Census>,
+    /// Why `serve()` cannot go on.
+    failure: Option<i32>,
     /// What `serve()` is to tell the operator; the hub cannot, as loggers may wait.
     messages: Vec<String>,
     /// What is of interest to those who look closely only.
@@ -245,7 +247,7 @@ impl WsgiServer {
         // The number may have been that of another listener, which the poller still has in mind.
         io::next_generation(py, fileno);
         // The hub accepts: a request starts a green thread, and that is the hub's to do.
-        let started = Self::accept_later(slf);
+        let started = check_listens(py, fileno).and_then(|()| Self::accept_later(slf));
         let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
         this.stopping.store(true, Ordering::Relaxed);
         this.close_listener(py)?;
@@ -262,7 +264,12 @@ impl WsgiServer {
         for worker in workers {
             worker.dismiss(py)?;
         }
-        result.and(drained)
+        let failure = this.state.with(py, |s| s.failure.take());
+        result.and(drained)?;
+        match failure {
+            Some(errno) => Err(errors::os_error(py, errno)),
+            None => Ok(()),
+        }
     }
 
     /// Has no more connections accepted, and each one that is open closed after its next response.
@@ -601,9 +608,8 @@ impl WsgiServer {
                         }
                     }
                     errno => {
-                        // The listener itself is broken; that is the operator's to know.
-                        let error = errors::strerror(errno);
-                        this.tell(py, format!("wsgi: cannot accept connections: {error}"));
+                        // The listener itself is broken.
+                        this.state.with(py, |s| s.failure = Some(errno));
                         Self::stop(slf);
                         return Ok(());
                     }
@@ -791,6 +797,29 @@ fn has_pending(listener: RawFd) -> bool {
     };
     // SAFETY: the pointer is that of one live entry, as the count says; with no time it does not wait.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// What `accept` would say, for a descriptor that is no listening socket.
+fn check_listens(py: Python<'_>, fd: RawFd) -> PyResult<()> {
+    let mut listens: libc::c_int = 0;
+    let mut size = size_of_val(&listens) as libc::socklen_t;
+    // SAFETY: the option is an integer, whose address and size are given.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ACCEPTCONN,
+            (&raw mut listens).cast(),
+            &raw mut size,
+        )
+    };
+    if result != 0 {
+        return Err(errors::io_error(py, &std::io::Error::last_os_error()));
+    }
+    if listens == 0 {
+        return Err(errors::os_error(py, libc::EINVAL));
+    }
+    Ok(())
 }
 
 /// One `accept4`; an errno on failure.

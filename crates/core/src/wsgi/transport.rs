@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
+use super::files;
 use crate::hub::io::{self as hub_io, Direction};
 use crate::hub::{self, Hub, Wake};
 use crate::{clock, errors};
@@ -153,6 +154,8 @@ pub enum Transport {
     Descriptor(RawFd),
     /// An object with the methods of a socket, such as one that speaks TLS.
     Object(Py<PyAny>),
+    /// The files of an `HttpProtocol`, which reads some of the bytes itself.
+    Protocol(Py<PyAny>),
     /// Nothing any more.
     Closed,
 }
@@ -163,6 +166,7 @@ impl Transport {
         match self {
             Self::Descriptor(fd) => Self::Descriptor(*fd),
             Self::Object(object) => Self::Object(object.clone_ref(py)),
+            Self::Protocol(protocol) => Self::Protocol(protocol.clone_ref(py)),
             Self::Closed => Self::Closed,
         }
     }
@@ -188,8 +192,28 @@ impl Transport {
                 append_to.extend_from_slice(data.as_bytes());
                 Ok(data.as_bytes().len())
             }
-            Self::Closed => Err(closed(py)),
+            // Who reads knows how much is his, and asks for just that.
+            Self::Protocol(_) | Self::Closed => Err(closed(py)),
         }
+    }
+
+    /// As [`read`](Self::read), where `needed` bytes are still to come of the body: if others read the
+    /// connection, too, what is beyond them is theirs.
+    pub fn read_for_body(
+        &self,
+        py: Python<'_>,
+        patience: &mut Patience,
+        needed: u64,
+        append_to: &mut Vec<u8>,
+    ) -> PyResult<usize> {
+        let Self::Protocol(protocol) = self else {
+            return self.read(py, patience, append_to);
+        };
+        let left = patience.left();
+        if left == Some(0.0) {
+            return Err(too_slow());
+        }
+        files::read(protocol.bind(py), left, needed, append_to)
     }
 
     /// Writes all pieces in order, waiting for the peer up to `timeout` seconds at a time: it has them again
@@ -209,6 +233,7 @@ impl Transport {
                 let data = PyBytes::new(py, &pieces.concat());
                 write_object(object, &data)
             }
+            Self::Protocol(protocol) => files::write(protocol.bind(py), timeout, pieces),
             Self::Closed => Err(closed(py)),
         }
     }
@@ -242,19 +267,132 @@ fn write_descriptor(
     timeout: Option<f64>,
     mut pieces: [&[u8]; PIECES],
 ) -> PyResult<()> {
+    until_taken(py, fd, timeout, || {
+        let Some(mut count) = send(fd, pieces)? else {
+            return Ok(None);
+        };
+        for piece in &mut pieces {
+            let taken = count.min(piece.len());
+            *piece = &piece[taken..];
+            count -= taken;
+        }
+        Ok(Some(pieces.iter().all(|piece| piece.is_empty())))
+    })
+}
+
+/// Sends the head of a response whose body follows at once: the kernel may wait for it.
+pub fn send_head(py: Python<'_>, fd: RawFd, timeout: Option<f64>, head: &[u8]) -> PyResult<()> {
+    #[cfg(target_os = "linux")]
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_MORE;
+    #[cfg(not(target_os = "linux"))]
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    let mut rest = head;
+    until_taken(py, fd, timeout, || {
+        let sent = retried(|| {
+            // SAFETY: the pointer and the length are those of a live slice, which is only read.
+            unsafe { libc::send(fd, rest.as_ptr().cast(), rest.len(), flags) }
+        })?;
+        Ok(sent.map(|sent| {
+            rest = &rest[sent..];
+            rest.is_empty()
+        }))
+    })
+}
+
+/// Sends `count` bytes of a regular file from `offset` on; how many of them there were.
+pub fn send_file(
+    py: Python<'_>,
+    fd: RawFd,
+    timeout: Option<f64>,
+    file: RawFd,
+    offset: u64,
+    count: u64,
+) -> PyResult<u64> {
+    let mut sent = 0;
+    let mut refused = false;
+    until_taken(py, fd, timeout, || {
+        let part = usize::try_from(count - sent).unwrap_or(usize::MAX);
+        match copy_file(fd, file, offset + sent, part) {
+            Ok(None) => Ok(None),
+            Ok(Some(taken)) => {
+                sent += taken as u64;
+                Ok(Some(sent == count || taken == 0))
+            }
+            Err(error) if sent == 0 && is_unable(&error) => {
+                refused = true;
+                Ok(Some(true))
+            }
+            Err(error) => Err(error),
+        }
+    })?;
+    while refused && sent < count {
+        let mut block = vec![0; READ_SIZE];
+        let part = usize::try_from(count - sent).map_or(READ_SIZE, |left| left.min(READ_SIZE));
+        let read = read_file(file, offset + sent, &mut block[..part])
+            .map_err(|error| errors::io_error(py, &error))?;
+        if read == 0 {
+            break;
+        }
+        write_descriptor(py, fd, timeout, [&block[..read], b"", b""])?;
+        sent += read as u64;
+    }
+    Ok(sent)
+}
+
+/// Has the kernel copy from a file to a socket, without waiting. `None` means the peer takes nothing now.
+#[cfg(target_os = "linux")]
+fn copy_file(fd: RawFd, file: RawFd, offset: u64, count: usize) -> io::Result<Option<usize>> {
+    let Ok(offset) = libc::off64_t::try_from(offset) else {
+        return Ok(Some(0));
+    };
+    retried(|| {
+        let mut offset = offset;
+        // SAFETY: the offset is a live integer; the descriptors are numbers, which the kernel checks.
+        unsafe { libc::sendfile64(fd, file, &raw mut offset, count) }
+    })
+}
+
+/// Has the kernel copy from a file to a socket, where it can.
+#[cfg(not(target_os = "linux"))]
+fn copy_file(_fd: RawFd, _file: RawFd, _offset: u64, _count: usize) -> io::Result<Option<usize>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether the kernel cannot copy from this file.
+fn is_unable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
+    ) || error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Reads from a place in a file; 0 is its end.
+fn read_file(file: RawFd, offset: u64, block: &mut [u8]) -> io::Result<usize> {
+    let Ok(offset) = libc::off_t::try_from(offset) else {
+        return Ok(0);
+    };
+    let (start, length) = (block.as_mut_ptr(), block.len());
+    let read = retried(|| {
+        // SAFETY: the pointer and the length are those of a live, exclusively borrowed slice.
+        unsafe { libc::pread(file, start.cast(), length, offset) }
+    })?;
+    Ok(read.unwrap_or(0))
+}
+
+/// Calls `step`, which sends without waiting, until it says that all has been sent: `None` means that the peer
+/// takes nothing now.
+fn until_taken(
+    py: Python<'_>,
+    fd: RawFd,
+    timeout: Option<f64>,
+    mut step: impl FnMut() -> io::Result<Option<bool>>,
+) -> PyResult<()> {
     let mut patience = Patience::new(timeout);
     let mut progress = Progress::default();
     loop {
-        match send(fd, pieces) {
-            Ok(Some(mut count)) => {
-                for piece in &mut pieces {
-                    let taken = count.min(piece.len());
-                    *piece = &piece[taken..];
-                    count -= taken;
-                }
-                if pieces.iter().all(|piece| piece.is_empty()) {
-                    return Ok(());
-                }
+        match step() {
+            Ok(Some(true)) => return Ok(()),
+            Ok(Some(false)) => {
                 // Progress: the peer has its time for the next part.
                 patience = Patience::new(timeout);
                 progress = Progress::default();

@@ -29,7 +29,7 @@ use crate::cell::GilCell;
 use crate::hub::io::Ready;
 use crate::hub::scheduler::Task;
 use crate::hub::{self, Hub, ParkId, Wake};
-use crate::local;
+use crate::{datastack, local};
 
 /// The function of a green thread that runs requests.
 #[pyclass(frozen, module = "eventlet._core")]
@@ -53,27 +53,18 @@ pub struct Spare {
 impl Worker {
     /// Runs requests until there is no reason to wait for another.
     fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        // This frame is copied with every green thread whose application waits: it has to be small.
         let py = slf.py();
-        let this = slf.get();
-        let green_thread = Greenlet::current(py)?;
-        while let Some(connection) = this.next.take(py) {
-            let references = green_thread.unmarked_references();
+        datastack::begin(py);
+        while let Some(connection) = slf.get().next.take(py) {
+            let references = Self::references(py)?;
             Connection::run(connection.bind(py))?;
             drop(connection);
-            let unnoticed = this.within.load(Ordering::Relaxed)
-                && references.is_some()
-                && green_thread.unmarked_references() == references;
-            if !unnoticed {
-                break;
-            }
-            green_thread
-                .bind(py)
-                .setattr(intern!(py, "gr_context"), py.None())?;
-            if !Self::go_on(slf)? && !Self::wait(slf, &green_thread)? {
+            if !Self::has_another(slf, references)? {
                 break;
             }
         }
-        local::end(py, &green_thread)
+        Self::end(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -123,6 +114,35 @@ impl Worker {
         let worker = Bound::new(py, worker)?;
         let green_thread = Greenlet::new(py, worker.as_any(), &Hub::ensure_greenlet(hub)?)?;
         Ok((worker, green_thread))
+    }
+
+    /// How many references there are to the running green thread; none if nobody can tell.
+    #[inline(never)]
+    fn references(py: Python<'_>) -> PyResult<Option<isize>> {
+        Ok(Greenlet::current(py)?.unmarked_references())
+    }
+
+    /// Takes the next request, waiting for it; false if the green thread is to end. `references` is how many there
+    /// were to it before the last one.
+    #[inline(never)]
+    fn has_another(slf: &Bound<'_, Self>, references: Option<isize>) -> PyResult<bool> {
+        let py = slf.py();
+        let green_thread = Greenlet::current(py)?;
+        let unnoticed = slf.get().within.load(Ordering::Relaxed)
+            && references.is_some()
+            && green_thread.unmarked_references() == references;
+        if !unnoticed {
+            return Ok(false);
+        }
+        green_thread
+            .bind(py)
+            .setattr(intern!(py, "gr_context"), py.None())?;
+        Ok(Self::go_on(slf)? || Self::wait(slf, &green_thread)?)
+    }
+
+    #[inline(never)]
+    fn end(py: Python<'_>) -> PyResult<()> {
+        local::end(py, &Greenlet::current(py)?)
     }
 
     /// Looks for a request among what the hub would do next; false if that is something else.

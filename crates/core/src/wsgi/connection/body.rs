@@ -55,9 +55,10 @@ impl Connection {
                 }
             }
             let mut fresh = Vec::new();
+            let needed = this.state.with(py, |s| s.body.needed());
             let count = this
                 .transport(py)
-                .read(py, patience, &mut fresh)
+                .read_for_body(py, patience, needed, &mut fresh)
                 .inspect_err(|error| this.blame(py, error))?;
             if count == 0 {
                 if this.body_length(py) == BodyLength::Chunked {
@@ -98,6 +99,11 @@ impl Connection {
     /// What has been read and not used.
     pub(in crate::wsgi) fn take_buffered(&self, py: Python<'_>) -> Vec<u8> {
         self.state.with(py, |s| std::mem::take(&mut s.buffer))
+    }
+
+    /// Whether something has been read and not used.
+    pub(in crate::wsgi) fn has_buffered(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| !s.buffer.is_empty())
     }
 
     /// Whether the running request's body has been read to its end.

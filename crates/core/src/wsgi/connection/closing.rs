@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::{Connection, Phase};
 use crate::hub::io::{self, Direction};
+use crate::wsgi::files;
 use crate::wsgi::server::WsgiServer;
 use crate::wsgi::transport::{self, Transport};
 use crate::{clock, errors, hub};
@@ -106,6 +107,8 @@ impl Connection {
                 unsafe { libc::close(fd) };
             }
             Transport::Object(object) => close_object(object.bind(py)),
+            // It closes its socket itself.
+            Transport::Protocol(protocol) => files::shut_down(protocol.bind(py)),
         }
         drop((handler, objects));
         if let Some(key) = key {

@@ -51,6 +51,11 @@ impl Connection {
             .min(after_now(config.socket_timeout))
     }
 
+    /// Whether the time for all of the head is over, rather than that for its next part.
+    pub(super) fn head_is_late(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| s.head_deadline) <= clock::now()
+    }
+
     /// When a head that begins now has to be complete.
     pub(super) fn new_head_deadline(&self) -> u64 {
         after_now(self.server.get().config.head_timeout)
@@ -100,10 +105,14 @@ impl Connection {
             _ if deadline > clock::now() => this.arm(py, hub, deadline),
             Phase::Head if this.state.with(py, |s| s.awaits_proxy) => Self::close(slf),
             // Whoever has sent something is told why there is no answer to it.
-            Phase::Head => {
+            Phase::Head if this.head_is_late(py) => {
                 this.stop_waiting(py, hub);
                 this.refuse_later(py, Refusal::Slow);
                 return Worker::start(slf, hub);
+            }
+            Phase::Head => {
+                this.whisper(py, SILENT);
+                Self::close(slf);
             }
             Phase::Idle | Phase::Lingering => Self::close(slf),
         }
@@ -121,6 +130,9 @@ impl Connection {
         }
     }
 }
+
+/// What is said of a client that sends no more of a head for as long as `socket_timeout`.
+pub(super) const SILENT: &str = "timed out in the middle of the head of a request";
 
 /// The deadline so many seconds from now; never for `None`.
 pub(super) fn after_now(seconds: Option<f64>) -> u64 {

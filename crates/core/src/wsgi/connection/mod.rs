@@ -19,6 +19,8 @@ mod deadline;
 mod preface;
 mod reading;
 mod running;
+mod sending;
+mod session;
 mod takeover;
 
 use std::os::fd::RawFd;
@@ -37,6 +39,7 @@ use pyo3::types::PyString;
 pub(super) use self::addresses::peer;
 pub(super) use self::closing::is_disconnect;
 pub(super) use self::preface::named;
+pub use self::session::{RequestRefused, Session};
 use super::environ::Addresses;
 use super::exchange::Exchange;
 use super::server::WsgiServer;
@@ -166,7 +169,7 @@ impl Connection {
         visit.call(&self.server)?;
         self.state
             .peek(|s| {
-                if let Transport::Object(object) = &s.transport {
+                if let Transport::Object(object) | Transport::Protocol(object) = &s.transport {
                     visit.call(object)?;
                 }
                 visit.call(&s.set_idle)?;

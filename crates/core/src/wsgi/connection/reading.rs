@@ -8,6 +8,7 @@ use eventlet_uwsgi::Limits as PacketLimits;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
+use super::deadline::SILENT;
 use super::{Connection, Handler, Next, Phase, Refusal};
 use crate::hub::io::{self, Direction, Ready, Refused};
 use crate::hub::{self, Hub};
@@ -336,8 +337,12 @@ impl Connection {
         let count = match this.transport(py).read(py, &mut patience, &mut input) {
             Ok(count) => count,
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) && phase == Phase::Head => {
-                this.refuse_later(py, Refusal::Slow);
-                return Ok(Next::Run);
+                if this.head_is_late(py) {
+                    this.refuse_later(py, Refusal::Slow);
+                    return Ok(Next::Run);
+                }
+                this.whisper(py, SILENT);
+                0
             }
             Err(error) if error.is_instance_of::<PyTimeoutError>(py) => 0,
             Err(error) => return Err(error),

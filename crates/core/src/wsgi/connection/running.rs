@@ -22,45 +22,60 @@ const ANSWER_TIME: f64 = 2.0;
 impl Connection {
     /// Runs requests until there is none left, in the connection's green thread.
     pub(in crate::wsgi) fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let result = Self::run_requests(slf);
-        if let Err(error) = result {
-            let py = slf.py();
-            Self::close(slf);
-            // The end of the client is no error of the server.
-            return if is_disconnect(py, &error) {
-                Ok(())
-            } else {
-                Err(error)
-            };
+        Self::run_requests(slf).or_else(|error| Self::end(slf, error))
+    }
+
+    /// Closes the connection because of an error.
+    #[inline(never)]
+    fn end(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        Self::close(slf);
+        // The end of the client is no error of the server.
+        if is_disconnect(slf.py(), &error) {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+
+    fn run_requests(slf: &Bound<'_, Self>) -> PyResult<()> {
+        // This frame is copied with every green thread whose application waits: it has to be small.
+        let mut batch = 0;
+        let mut after = None;
+        while let Some(exchange) = Self::next_exchange(slf, after, &mut batch)? {
+            after = Some(Exchange::run(exchange.bind(slf.py()))?);
         }
         Ok(())
     }
 
-    fn run_requests(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Does what follows a request, and finds the next; none if the connection has ended, or waits in the hub.
+    #[inline(never)]
+    fn next_exchange(
+        slf: &Bound<'_, Self>,
+        mut after: Option<After>,
+        batch: &mut u32,
+    ) -> PyResult<Option<Py<Exchange>>> {
         let py = slf.py();
         let this = slf.get();
-        let mut batch = 0;
         loop {
-            if let Some(refusal) = this.state.with(py, |s| s.refusal.take()) {
-                Self::refuse(slf, refusal)?;
-                return Self::settle(slf);
-            }
-            if let Some(exchange) = this.state.with(py, |s| s.exchange.take()) {
-                let exchange = exchange.bind(py);
-                let after = Exchange::run(exchange)?;
+            if let Some(after) = after.take() {
                 let has_more = this.state.with(py, |s| !s.buffer.is_empty());
                 match after {
                     After::Persist if !this.server.get().is_stopping() => {}
                     // What the client has sent already would turn the end into a reset.
                     After::Close | After::Persist if !has_more => {
                         Self::close(slf);
-                        return Ok(());
+                        return Ok(None);
                     }
                     _ => {
                         Self::linger(slf);
-                        return Self::settle(slf);
+                        return Self::settle(slf).map(|()| None);
                     }
                 }
+            } else if let Some(refusal) = this.state.with(py, |s| s.refusal.take()) {
+                Self::refuse(slf, refusal)?;
+                return Self::settle(slf).map(|()| None);
+            } else if let Some(exchange) = this.state.with(py, |s| s.exchange.take()) {
+                return Ok(Some(exchange));
             }
             let has_more = this.state.with(py, |s| {
                 if s.buffer.is_empty() && s.phase == Phase::Busy {
@@ -69,25 +84,25 @@ impl Connection {
                 !s.buffer.is_empty()
             });
             if has_more {
-                batch += 1;
-                if batch % PIPELINE_BATCH == 0 {
+                *batch += 1;
+                if *batch % PIPELINE_BATCH == 0 {
                     hub::wait::sleep(py, 0.0)?;
                 }
                 match Self::digest(slf, b"")? {
                     Next::Run => continue,
-                    Next::Over => return Ok(()),
+                    Next::Over => return Ok(None),
                     Next::Wait => {}
                 }
             }
             if this.managed && matches!(this.transport(py), Transport::Descriptor(_)) {
                 match Self::more_at_once(slf)? {
                     Next::Run => continue,
-                    Next::Wait | Next::Over => return Ok(()),
+                    Next::Wait | Next::Over => return Ok(None),
                 }
             }
             match Self::read_blocking(slf)? {
                 Next::Run | Next::Wait => {}
-                Next::Over => return Ok(()),
+                Next::Over => return Ok(None),
             }
         }
     }
@@ -96,7 +111,6 @@ impl Connection {
     fn refuse(slf: &Bound<'_, Self>, refusal: Refusal) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let server = this.server.get();
         let (code, reason, text) = match refusal {
             Refusal::Malformed(error) => (error.status(), error.reason(), format!("{error}\n")),
             Refusal::Packet(error) => {
@@ -110,11 +124,28 @@ impl Connection {
             }
             Refusal::Slow => (408, "Request Timeout", String::new()),
         };
-        let mut answer = Vec::with_capacity(256);
         let status = Status {
             code,
             reason: reason.as_bytes(),
         };
+        let length = this.answer_refusal(py, status, &text)?;
+        if refusal == Refusal::Slow {
+            this.whisper(py, "did not send the head of a request in time");
+        } else {
+            this.log_refusal(py, code, length)?;
+        }
+        Self::linger(slf);
+        Ok(())
+    }
+
+    /// Sends the answer to what is not a request; how many bytes it has.
+    pub(super) fn answer_refusal(
+        &self,
+        py: Python<'_>,
+        status: Status<'_>,
+        text: &str,
+    ) -> PyResult<usize> {
+        let mut answer = Vec::with_capacity(256);
         encode::status_line(&mut answer, Version::Http11, status);
         date::with_http(py, |date| {
             encode::header_line(&mut answer, b"Date", date.as_bytes());
@@ -124,32 +155,35 @@ impl Connection {
         encode::header_line(&mut answer, b"Connection", b"close");
         answer.extend_from_slice(encode::CRLF);
         answer.extend_from_slice(text.as_bytes());
-        match this.transport(py) {
+        match self.transport(py) {
             // A fresh connection has room for an answer this short; one that has not is not owed any.
             Transport::Descriptor(fd) => drop(transport::send(fd, [&answer, b"", b""])),
-            object @ Transport::Object(_) => {
+            object @ (Transport::Object(_) | Transport::Protocol(_)) => {
                 object.write(py, Some(ANSWER_TIME), [&answer, b"", b""])?;
             }
-            Transport::Closed => return Ok(()),
+            Transport::Closed => {}
         }
-        if refusal == Refusal::Slow {
-            this.whisper(py, "did not send the head of a request in time");
-        } else if server.log.is_enabled() {
-            let addresses = this.addresses(py)?;
-            server.log.request(
-                py,
-                &Entry {
-                    environ: None,
-                    client_ip: addresses.remote_addr.bind(py).to_str()?,
-                    client_port: addresses.remote_port.bind(py).to_str()?,
-                    request_line: b"-",
-                    status_code: code,
-                    body_length: answer.len() as u64,
-                    wall_seconds: 0.0,
-                },
-            )?;
+        Ok(answer.len())
+    }
+
+    /// Logs what was not a request, and was answered with so many bytes.
+    pub(super) fn log_refusal(&self, py: Python<'_>, code: u16, length: usize) -> PyResult<()> {
+        let server = self.server.get();
+        if !server.log.is_enabled() {
+            return Ok(());
         }
-        Self::linger(slf);
-        Ok(())
+        let addresses = self.addresses(py)?;
+        server.log.request(
+            py,
+            &Entry {
+                environ: None,
+                client_ip: addresses.remote_addr.bind(py).to_str()?,
+                client_port: addresses.remote_port.bind(py).to_str()?,
+                request_line: b"-",
+                status_code: code,
+                body_length: length as u64,
+                wall_seconds: 0.0,
+            },
+        )
     }
 }

@@ -21,6 +21,10 @@ impl Connection {
                 this.state.with(py, |s| s.hijacked = true);
                 return Ok(object);
             }
+            Transport::Protocol(protocol) => {
+                this.state.with(py, |s| s.hijacked = true);
+                return protocol.getattr(py, intern!(py, "connection"));
+            }
             Transport::Descriptor(fd) => fd,
             Transport::Closed => return Err(transport::closed(py)),
         };
