@@ -16,7 +16,7 @@ from eventlet.cli import _arbiter
 from eventlet.cli._address import Listener
 from eventlet.cli._errors import CommandError, UsageError
 from eventlet.cli._log_sink import Sink
-from eventlet.cli._serve import assemble, import_app, open_sink
+from eventlet.cli._serve import assemble, call_soon, import_app, open_sink
 from eventlet.cli._service import RETIRE, STOP, App, Service
 from eventlet.cli._shared import Figures
 from eventlet.cli._tls import Files
@@ -69,9 +69,7 @@ class Worker:
         random.seed()
         try:
             app = import_app(args)
-            sink = open_sink(args)
-            if sink is not None:
-                at_end.callback(sink.close)
+            sink = open_sink(args, call_soon, at_end)
             service = self._service(app, sink)
         except BaseException as error:
             self._say_failed(error)

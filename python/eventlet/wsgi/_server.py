@@ -63,6 +63,10 @@ class _Stop(BaseException):
     """Thrown into the green thread that accepts, to have it stop."""
 
 
+class _Retire(BaseException):
+    """Thrown into it to have it accept no more, and wait to be stopped."""
+
+
 class Server:
     """Serves one application on one listening socket.
 
@@ -210,6 +214,7 @@ class Server:
         _servers.add(self)
         self._runner: Any = None
         self._accepting = False
+        self._retiring = False
         self._ended = Event()
 
     def start(self) -> None:
@@ -239,10 +244,12 @@ class Server:
         """Stop accepting, and end each connection with its next response; `stop` is to follow.
 
         For a server whose place another process takes: clients that keep their connections get to
-        know that they end, instead of losing a request that is on its way. A server that accepts
-        in Python (TLS, or a pool of the user's) goes on accepting until `stop`.
+        know that they end, instead of losing a request that is on its way.
         """
         self._native.retire()
+        if self._accepting and not self._retiring:
+            self._retiring = True
+            greenthread.kill(self._runner, _Retire())
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop accepting, let the running requests finish, and close the listening socket.
@@ -347,7 +354,10 @@ class Server:
         try:
             self._accepting = True
             while _wsgi.is_accepting:
-                connection, address = _accept(sock)
+                try:
+                    connection, address = _accept(sock)
+                except _Retire:
+                    Event().wait()
                 state = [address, connection, STATE_IDLE]
                 self._states[id(state)] = state
                 thread = pool.spawn(self._handle, state)
