@@ -25,6 +25,7 @@ from eventlet.wsgi._defaults import (
     MINIMUM_CHUNK_SIZE,
 )
 from eventlet.wsgi._listener import (
+    bound_unsent,
     describe,
     environ_template,
     fixed_address,
@@ -308,6 +309,7 @@ class Server:
     def _run(self) -> None:
         try:
             self._note(f"({self.pid}) wsgi starting up on {describe(self.socket, self._is_tls)}")
+            bound_unsent(self.socket)
             if self._pool is None and not self._is_handled_in_python and is_plain(self.socket):
                 os.set_blocking(self.socket.fileno(), False)
                 self._native.serve(self.socket.fileno())
