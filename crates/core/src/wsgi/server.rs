@@ -135,7 +135,7 @@ impl WsgiServer {
     #[new]
     #[pyo3(signature = (
         app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for,
-        log_record, max_size,
+        log_record, log_write, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
         url_length_limit, header_line_limit, header_limit, rules,
         log_debug = None, head_timeout = None,
@@ -153,6 +153,7 @@ impl WsgiServer {
         log_format: Option<Py<PyString>>,
         log_x_forwarded_for: bool,
         log_record: Option<Py<PyAny>>,
+        log_write: Option<Py<PyAny>>,
         max_size: usize,
         keepalive: bool,
         keepalive_timeout: Option<f64>,
@@ -219,6 +220,7 @@ impl WsgiServer {
                 log_format,
                 log_x_forwarded_for,
                 log_record,
+                log_write,
             ),
             address,
             limit: max_size.max(1),
@@ -313,6 +315,16 @@ impl WsgiServer {
     fn drain(slf: &Bound<'_, Self>) {
         slf.get().stopping.store(true, Ordering::Relaxed);
         Self::close_idle(slf);
+    }
+
+    /// Writes the lines of the access log that have been gathered.
+    fn flush_log(&self, py: Python<'_>) -> PyResult<()> {
+        self.log.flush(py)
+    }
+
+    /// Logs a line about the server. What is wrong with the log is reported, and not raised.
+    fn log_line(&self, py: Python<'_>, line: &str) -> PyResult<()> {
+        self.log.error(py, line)
     }
 
     /// Figures: connections `accepted` so far and open `connections`, `requests` so far and `active`.

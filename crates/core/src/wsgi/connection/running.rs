@@ -10,7 +10,7 @@ use super::{Connection, Next, Phase, Refusal};
 use crate::hub;
 use crate::wsgi::date;
 use crate::wsgi::exchange::{After, Exchange};
-use crate::wsgi::log::Entry;
+use crate::wsgi::log::{AccessLog, Entry};
 use crate::wsgi::transport::{self, Transport};
 
 /// How many pipelined requests run before others get a turn.
@@ -173,8 +173,8 @@ impl Connection {
             return Ok(());
         }
         let addresses = self.addresses(py)?;
-        server.log.request(
-            py,
+        AccessLog::request(
+            self.server.bind(py),
             &Entry {
                 environ: None,
                 client_ip: addresses.remote_addr.bind(py).to_str()?,
