@@ -60,6 +60,7 @@ def test_workers_serve(serve: Callable[..., Program]) -> None:
         load.wait_for_more(50)
     assert pids(load) <= children
     assert not load.result.lost
+    assert fetch(program.port(), "/multiprocess")[1] == b"True"
     assert program.stop() == 0
     assert program.stderr == ""
     wait_for_end(children)

@@ -373,6 +373,7 @@ def make_server(args: argparse.Namespace, sock: Any, app: App, log: Any) -> Any:
             app,
             log=log,
             log_output=log is not None,
+            environ={"wsgi.multiprocess": args.workers is not None},
             # A bare True would be "for ever", and so would 0 seconds read as a number.
             keepalive=args.keep_alive or False,
             # What the application yields leaves at once, as WSGI has it: a stream of events that
