@@ -213,6 +213,18 @@ def test_compression_is_agreed_to_if_wanted():
     assert plain[-1] == f"Sec-WebSocket-Accept: {ACCEPT}"
 
 
+def test_compression_without_a_context():
+    fields = ["Sec-WebSocket-Extensions: permessage-deflate"]
+    app = WebSocketWSGI(echo, context_takeover=False)
+    with serving(app) as address:
+        wire = Wire(address, request(headers=fields))
+        agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        assert wire.head()[-1] == f"Sec-WebSocket-Extensions: {agreed}"
+        for _ in range(2):
+            wire.send(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4))
+            assert wire.take(9) == b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"
+
+
 def test_what_came_with_the_handshake_is_not_lost():
     with serving(WebSocketWSGI(echo)) as address:
         wire = Wire(address, request() + frame(TEXT, b"early") + frame(TEXT, b"bird"))
