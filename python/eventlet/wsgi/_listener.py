@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket as _socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from eventlet import _core
@@ -22,6 +23,41 @@ def is_plain(sock: Any) -> bool:
     # An accept() of the program's own is to be called, whether a class or the socket itself has it.
     is_ours = type(sock).accept in (_socket.socket.accept, GreenSocket.accept)
     return is_ours and "accept" not in getattr(sock, "__dict__", ())
+
+
+def securing(sock: Any) -> Callable[[int], Any] | None:
+    """Return what makes a TLS socket of the descriptor of a connection to `sock`.
+
+    None if `sock` is not a TLS socket, or has an ``accept`` of the program's own.
+    """
+    ssl = sys.modules.get("ssl")
+    if ssl is None or not isinstance(sock, ssl.SSLSocket):
+        return None
+    from eventlet.green.ssl import GreenSSLSocket
+    from eventlet.greenio.base import GreenSocket, _adopt
+
+    is_ours = type(sock).accept in (ssl.SSLSocket.accept, GreenSSLSocket.accept)
+    if not is_ours or "accept" in getattr(sock, "__dict__", ()):
+        return None
+    made: Any = type(sock) if isinstance(sock, GreenSSLSocket) else GreenSSLSocket
+    family, kind, proto = sock.family, sock.type, sock.proto
+
+    def secure(fileno: int) -> Any:
+        plain = _adopt(GreenSocket, family, kind, proto, fileno)
+        try:
+            return made._create(
+                plain,
+                server_side=True,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=sock.suppress_ragged_eofs,
+                # That of the moment: it may have been replaced, as for a new certificate.
+                context=sock.context,
+            )
+        except BaseException:
+            plain.close()
+            raise
+
+    return secure
 
 
 def bound_unsent(sock: Any) -> None:

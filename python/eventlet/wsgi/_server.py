@@ -31,6 +31,7 @@ from eventlet.wsgi._listener import (
     fixed_address,
     host_port,
     is_plain,
+    securing,
 )
 from eventlet.wsgi._log import (
     LoggerNull,
@@ -321,9 +322,11 @@ class Server:
         try:
             self._note(f"({self.pid}) wsgi starting up on {describe(self.socket, self._is_tls)}")
             bound_unsent(self.socket)
-            if self._pool is None and not self._is_handled_in_python and is_plain(self.socket):
+            secure = securing(self.socket)
+            is_native = self._pool is None and not self._is_handled_in_python
+            if is_native and (is_plain(self.socket) or secure is not None):
                 os.set_blocking(self.socket.fileno(), False)
-                self._native.serve(self.socket.fileno())
+                self._native.serve(self.socket.fileno(), secure)
             else:
                 self._serve_objects()
         except (KeyboardInterrupt, SystemExit):

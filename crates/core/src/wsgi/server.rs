@@ -104,6 +104,8 @@ struct State {
     /// Whether the listener waits in the hub for connections.
     waiting: bool,
     handler: Option<Arc<dyn Ready>>,
+    /// What makes a TLS socket of a descriptor.
+    secure: Option<Py<PyAny>>,
     /// Who is in `serve()`.
     parked: Option<(Py<Hub>, ParkId)>,
     /// Whether the lack of descriptors has been reported since it was last over.
@@ -233,18 +235,21 @@ impl WsgiServer {
         })
     }
 
-    /// Accepts and serves connections of the listening descriptor `fileno` until `stop()` is called or an
+    /// Accepts and serves connections of the listening descriptor `fileno`, over TLS if there is a `secure`: it is
+    /// called with the descriptor of each connection and returns the TLS socket that owns it from then on. Until `stop()` is called or an
     /// exception is raised in the calling green thread.
     ///
     /// Then it closes the connections that have no request running, waits for the others, and returns or
     /// raises.
-    fn serve(slf: &Bound<'_, Self>, fileno: RawFd) -> PyResult<()> {
+    #[pyo3(signature = (fileno, secure = None))]
+    fn serve(slf: &Bound<'_, Self>, fileno: RawFd, secure: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let handler: Arc<dyn Ready> = Arc::new(Acceptor(slf.clone().unbind()));
         this.state.with(py, |s| {
             s.listener = Some(fileno);
             s.handler = Some(handler);
+            s.secure = secure;
         });
         // The number may have been that of another listener, which the poller still has in mind.
         io::next_generation(py, fileno);
@@ -351,6 +356,7 @@ impl WsgiServer {
                 for worker in &s.workers {
                     worker.traverse(&visit)?;
                 }
+                visit.call(&s.secure)?;
                 visit.call(s.parked.as_ref().map(|(hub, _)| hub))
             })
             .unwrap_or(Ok(()))
@@ -370,6 +376,12 @@ impl WsgiServer {
     /// Whether connections may wait for another request.
     pub(super) fn may_persist(&self) -> bool {
         self.config.keepalive && !self.is_retiring() && !self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// What makes a TLS socket of a descriptor, if connections are to be secured.
+    pub(super) fn securing(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |s| s.secure.as_ref().map(|secure| secure.clone_ref(py)))
     }
 
     /// Counts connections and requests: a clock that tells which of two things was first.
