@@ -16,7 +16,7 @@ import pytest
 
 from support import certificates
 from support.processes import PATIENCE, Program
-from support.serving import start, workers
+from support.serving import start, wait_for_end, workers
 
 
 @pytest.fixture
@@ -85,8 +85,7 @@ def test_certificates_are_read_anew(
 ) -> None:
     make(tmp_path, "second")
     program = serve(*many)
-    if many:
-        workers(program, 2)
+    before = workers(program, 2) if many else set()
     port = program.port(r"https://127\.0\.0\.1:(\d+)")
     assert shown(port) == certificate(tmp_path, "first")
     connection = connect(port, tmp_path, "first")
@@ -94,12 +93,12 @@ def test_certificates_are_read_anew(
     install(tmp_path, "second")
     program.send(signal.SIGHUP)
     program.wait_for("^eventlet: (certificates read anew|reloaded)$")
-    while shown(port) != certificate(tmp_path, "second"):
-        # Until the old workers have left, some are still theirs.
-        assert many
     # What was open before is answered yet.
     assert get(connection) == 200
     connection.close()
+    # Until the old workers have left, some connections are still theirs.
+    wait_for_end(before)
+    assert shown(port) == certificate(tmp_path, "second")
     connection = connect(port, tmp_path, "second")
     assert get(connection) == 200
     connection.close()

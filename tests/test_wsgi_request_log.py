@@ -137,3 +137,26 @@ def test_a_server_that_retires_ends_connections_with_a_response(running: Running
         "connections": 0,
         "requests": 4,
     }
+
+
+def test_a_server_that_accepts_in_python_retires_too() -> None:
+    listener = eventlet.listen(("127.0.0.1", 0))
+    server = wsgi.Server(
+        listener, listener.getsockname(), app, log_output=False, custom_pool=eventlet.GreenPool()
+    )
+    server.start()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with eventlet.connect(listener.getsockname()) as client:
+        client.sendall(request)
+        client.recv(1000)
+        server.retire()
+        server.retire()
+        with eventlet.connect(listener.getsockname()) as late:
+            late.sendall(request)
+            client.sendall(request)
+            assert b"\r\nConnection: close\r\n" in client.recv(1000)
+            assert client.recv(1) == b""
+            late.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                late.recv(1)
+    assert server.stop(timeout=10)

@@ -94,26 +94,29 @@ def aiohttp() -> None:
 
 def socketio() -> None:
     """python-socketio, on our server."""
-    import socketio
-
     import eventlet
     from eventlet import wsgi
 
-    server = socketio.Server(async_mode="eventlet", cors_allowed_origins=[])
-    _events(server, server.emit)
     listener = eventlet.listen(("127.0.0.1", 0), backlog=1024)
     print(listener.getsockname()[1], flush=True)
-    wsgi.server(listener, socketio.WSGIApp(server), log_output=False, max_size=4096)
+    wsgi.server(listener, socketio_app(), log_output=False, max_size=4096)
 
 
-def _events(server: Any, emit: Any) -> None:
+def socketio_app() -> Any:
+    """An application of python-socketio."""
+    import socketio
+
+    server = socketio.Server(async_mode="eventlet")
+
     @server.on("echo")
     def echo(sid: str, data: Any) -> Any:
         return data
 
     @server.on("tell")
     def tell(sid: str, data: Any) -> None:
-        emit("news", data)
+        server.emit("news", data)
+
+    return socketio.WSGIApp(server)
 
 
 def flask_socketio() -> None:
@@ -125,7 +128,7 @@ def flask_socketio() -> None:
 
     eventlet.monkey_patch()
     app = flask.Flask(__name__)
-    socketio = flask_socketio.SocketIO(app, async_mode="eventlet", cors_allowed_origins=[])
+    socketio = flask_socketio.SocketIO(app, async_mode="eventlet")
 
     @socketio.on("echo")
     def echo(data: Any) -> Any:

@@ -35,9 +35,12 @@ def digest(stream: BinaryIO) -> dict[str, int]:
 
 
 def memory() -> dict[str, int]:
-    """The resident memory of this process, in KiB."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[1])
+    """The resident memory of this process, in KiB; 0 where it is not known."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+    except OSError:
+        pages = 0
     return {"kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024}
 
 

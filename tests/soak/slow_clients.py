@@ -35,7 +35,6 @@ HEAD = b"GET / HTTP/1.1\r\nHost: t\r\nX-Slow: " + b"x" * 4000
 BODY = b"POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\nsome of it"
 LARGE = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n"
 LARGE_SIZE = 8 << 20
-WINDOWS = 3  # of measurement, of which the best counts
 GRACE = 10.0  # seconds after the limit in which all must have gone
 PATIENCE = 30.0
 
@@ -130,10 +129,10 @@ def hurry(port: int, seconds: float) -> None:
     print(json.dumps({"requests": len(took), "p50": cuts[49], "p99": cuts[98]}), flush=True)
 
 
-def fast(port: int, seconds: float) -> dict[str, float]:
+def fast(port: int, seconds: float, count: int) -> dict[str, float]:
     """What the fast client measures in a process of its own: the best of some windows."""
     windows = []
-    for _ in range(WINDOWS):
+    for _ in range(count):
         with program("--hurry", str(port), "--window", str(seconds)) as process:
             out, _ = process.communicate(timeout=PATIENCE + 2 * seconds)
             windows.append(json.loads(out))
@@ -222,7 +221,7 @@ def run(args: argparse.Namespace) -> bool:
     ):
         assert server.stdout is not None
         port = int(server.stdout.readline())
-        alone = fast(port, args.window)
+        alone = fast(port, args.window, args.windows)
         before = stats(port)
         print(f"alone: {shown(alone)}, {before['memory']} KiB", flush=True)
         crowd = Crowd(port)
@@ -239,7 +238,7 @@ def run(args: argparse.Namespace) -> bool:
                 # That so many arrive at once may take a moment.
                 while stats(port)["connections"] < total and server.poll() is None:
                     pass
-                crowded = fast(port, args.window)
+                crowded = fast(port, args.window, args.windows)
                 during = stats(port)
             held = during["connections"]
             print(
@@ -307,6 +306,7 @@ def main() -> int:
     add("--clients", type=int, default=2000, help="how many of each kind (default: 2000)")
     add("--time-limit", type=float, default=40.0, metavar="SECONDS", help="the server's limits")
     add("--window", type=float, default=5.0, metavar="SECONDS", help="length of a measurement")
+    add("--windows", type=int, default=3, help="measurements; the best counts (default: 3)")
     add(
         "--slack",
         type=float,

@@ -94,7 +94,7 @@ def make_app(servers: list[Any]) -> Callable[..., Iterable[bytes]]:
             eventlet.sleep(0.02)
         elif path == "/stats":
             found = [server.stats() for server in servers]
-            files = len(os.listdir("/proc/self/fd"))
+            files = len(os.listdir("/dev/fd"))
             connections = sum(each["connections"] for each in found)
             body = json.dumps(
                 {"connections": connections, "files": files, "memory": memory()}

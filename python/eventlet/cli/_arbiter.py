@@ -295,6 +295,9 @@ class Arbiter:
     def _end_at_once(self, status: int) -> None:
         for listener in self._all_listeners():
             listener.unlink()
+        if self._args.pid_file is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._args.pid_file)
         for child in self._children:
             child.kill(signal.SIGKILL)
         os._exit(status)
@@ -345,9 +348,7 @@ class Arbiter:
                 self._reloading = False
                 self._notifier.ready()
                 self._say("eventlet: reloaded")
-        self._figures.set_workers(
-            sum(child.state is not _State.BOOTING for child in self._children)
-        )
+        self._figures.set_workers(sum(child.state is _State.READY for child in self._children))
 
     def _spawn(self) -> None:
         taken = {child.slot for child in self._current()}

@@ -6,14 +6,16 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventlet.cli import _tls
+from eventlet.cli import _log_sink, _tls
 from eventlet.cli._address import Address, Listener, listen, parse, resolve
 from eventlet.cli._errors import CommandError
-from eventlet.cli._service import App, Service
+from eventlet.cli._log_sink import Sink
+from eventlet.cli._service import App, Service, make_server
 from eventlet.cli._shared import Figures, Row
 from eventlet.cli._systemd import Notifier, take_descriptors
 from eventlet.cli._target import load_app
@@ -81,7 +83,7 @@ def _serve_here(
         figures = Figures()
         figures.set_workers(1)
     # Before anything listens: a client must not be let in where something is missing yet.
-    sink = _open_sink(args, at_end)
+    sink = open_sink(args, call_soon, at_end)
     if tls is not None:
         tls.context()
     listeners = _listen_all(addresses, args.backlog, tls is not None, at_end)
@@ -124,7 +126,8 @@ def _serve_from_workers(
     with contextlib.ExitStack() as at_end:
         if args.error_log is not None:
             redirect_errors(args.error_log, first=True)
-        _open_sink(args, at_end)
+        # Workers open it again; what is wrong with it is to be said once.
+        open_sink(args, lambda flush: None, at_end)
         at_end.close()
         if tls is not None:
             tls.context()
@@ -138,6 +141,8 @@ def _serve_from_workers(
         except Forked as forked:
             # What there is to tidy up is the arbiter's.
             at_end.pop_all()
+            # The way from the arbiter to here would keep all alive that it knows.
+            forked.__traceback__ = None
             worker = Worker(args, forked, pages, tls, figures)
     with contextlib.ExitStack() as at_end:
         return worker.run(at_end)
@@ -148,7 +153,7 @@ def assemble(
     app: App,
     listeners: Sequence[Listener],
     pages: Sequence[Listener],
-    sink: Any,
+    sink: Sink | None,
     tls: _tls.Files | None,
     figures: Figures | None,
     row: Row | None,
@@ -201,22 +206,28 @@ def redirect_errors(path: str, first: bool = False) -> None:
     os.close(fd)
 
 
-def open_sink(args: argparse.Namespace) -> Any:
-    """Where lines of the access log go; None for nowhere."""
+def open_sink(
+    args: argparse.Namespace,
+    later: Callable[[Callable[[], object]], object],
+    at_end: contextlib.ExitStack,
+) -> Sink | None:
+    """Open what lines of the access log go to; None for nowhere.
+
+    :param later: calls a function soon: `call_soon`, in a process that serves.
+    :param at_end: closes it.
+    """
     if args.access_log == "off" or (args.quiet and args.access_log == "-"):
         return None
-    from eventlet.cli import _log_sink
+    sink = _log_sink.open_sink(args.access_log, later)
+    at_end.callback(sink.close)
+    return sink
+
+
+def call_soon(function: Callable[[], object]) -> None:
+    """Have the hub call a function in its next round."""
     from eventlet.hubs import get_hub
 
-    hub = get_hub()
-    return _log_sink.open_sink(args.access_log, lambda flush: hub.schedule_call_global(0, flush))
-
-
-def _open_sink(args: argparse.Namespace, at_end: contextlib.ExitStack) -> Any:
-    sink = open_sink(args)
-    if sink is not None:
-        at_end.callback(sink.close)
-    return sink
+    get_hub().schedule_call_global(0, function)
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -230,7 +241,9 @@ def _check_options(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace, addresses: Sequence[Address], tls: _tls.Files | None) -> int:
     """Do all but serve, and say what would be served."""
-    import_app(args)
+    app = import_app(args)
+    with socket.socket() as sock:
+        make_server(args, sock, app, None)
     if tls is not None:
         tls.context()
     how = "in one process" if args.workers is None else f"from {args.workers} worker processes"

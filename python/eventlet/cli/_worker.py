@@ -16,7 +16,7 @@ from eventlet.cli import _arbiter
 from eventlet.cli._address import Listener
 from eventlet.cli._errors import CommandError, UsageError
 from eventlet.cli._log_sink import Sink
-from eventlet.cli._serve import assemble, import_app, open_sink
+from eventlet.cli._serve import assemble, call_soon, import_app, open_sink
 from eventlet.cli._service import RETIRE, STOP, App, Service
 from eventlet.cli._shared import Figures
 from eventlet.cli._tls import Files
@@ -67,11 +67,12 @@ class Worker:
             # The arbiter sends SIGABRT to a worker that is stuck.
             faulthandler.enable()
         random.seed()
+        if args.reload:
+            # What was compiled before is told from what is there now by whole seconds.
+            sys.dont_write_bytecode = True
         try:
             app = import_app(args)
-            sink = open_sink(args)
-            if sink is not None:
-                at_end.callback(sink.close)
+            sink = open_sink(args, call_soon, at_end)
             service = self._service(app, sink)
         except BaseException as error:
             self._say_failed(error)

@@ -27,6 +27,10 @@ impl Connection {
                 }
                 return Ok(object);
             }
+            Transport::Tls { socket, .. } => {
+                this.state.with(py, |s| s.hijacked = true);
+                return Ok(socket);
+            }
             Transport::Protocol(protocol) => {
                 this.state.with(py, |s| s.hijacked = true);
                 return protocol.getattr(py, intern!(py, "connection"));
