@@ -41,7 +41,13 @@ from eventlet.wsgi._log import (
     line_writer,
     sheet_writer,
 )
-from eventlet.wsgi._protocol import STATE_CLOSE, STATE_IDLE, HttpProtocol, takes_part
+from eventlet.wsgi._protocol import (
+    STATE_CLOSE,
+    STATE_IDLE,
+    HttpProtocol,
+    has_gone,
+    takes_part,
+)
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -298,6 +304,11 @@ class Server:
         except TimeoutError:
             connection.close()
             self.log.debug(f"({self.pid}) timed out {address!r}")
+        except OSError as error:
+            if not has_gone(error):
+                raise
+            connection.close()
+            self.log.debug(f"({self.pid}) connection ended by peer {address!r}: {error}")
 
     def get_environ(self) -> dict[str, Any]:
         """Return what the environs of all requests have in common."""
