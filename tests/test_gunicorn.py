@@ -66,34 +66,59 @@ CLASSIC = ("--casefold-http-method",)
 both = pytest.mark.parametrize("path", [(), CLASSIC], ids=["native", "classic"])
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """A function that starts gunicorn in the test's folder, and waits for its workers."""
-    programs = []
-    (tmp_path / "app.py").write_text(APP)
+class Servers:
+    """Starts gunicorn in a folder, and ends what it has started."""
 
-    def run(
-        *args: str | Path, bind: str = "127.0.0.1:0", workers: int = 1, config: str = ""
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._programs: list[Program] = []
+        (folder / "app.py").write_text(APP)
+
+    def start(
+        self, *args: str | Path, bind: str = "127.0.0.1:0", workers: int = 1, config: str = ""
     ) -> Program:
-        (tmp_path / "gunicorn.conf.py").write_text(textwrap.dedent(config))
+        """Start it, and wait for its workers."""
+        folder = self._folder
+        (folder / "gunicorn.conf.py").write_text(textwrap.dedent(config))
         flags = ["--worker-class", "eventlet.gunicorn.EventletWorker", "--workers", str(workers)]
-        flags += ["--bind", bind, "--worker-tmp-dir", str(tmp_path)]
+        flags += ["--bind", bind, "--worker-tmp-dir", str(folder)]
         # The home of newer versions' control socket.
-        env = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
-        program = Program("-m", "gunicorn", *flags, *args, "app:app", cwd=tmp_path, env=env)
-        programs.append(program)
+        env = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+        program = Program("-m", "gunicorn", *flags, *args, "app:app", cwd=folder, env=env)
+        self._programs.append(program)
         program.wait_for(rf"(Booting worker(.|\n)*){{{workers}}}", "stderr")
         return program
 
-    yield run
-    for program in programs:
-        children = []
-        if program.process.poll() is None:
-            children = psutil.Process(program.pid).children()
-        program.__exit__(*sys.exc_info())
-        for child in children:
-            if child.is_running():
-                child.kill()
+    def end(self) -> None:
+        """End them, and their workers."""
+        for program in self._programs:
+            children = []
+            if program.process.poll() is None:
+                children = psutil.Process(program.pid).children()
+            program.__exit__(*sys.exc_info())
+            for child in children:
+                if child.is_running():
+                    child.kill()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """A function that starts gunicorn in the test's folder, and waits for its workers."""
+    servers = Servers(tmp_path)
+    yield servers.start
+    servers.end()
+
+
+@pytest.fixture(scope="module", params=[(), CLASSIC], ids=["native", "classic"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    """A server for tests that only ask it something."""
+    servers = Servers(tmp_path_factory.mktemp("gunicorn"))
+    form = '%(h)s "%(r)s" %(s)s %(m)s %(U)s %(q)s %({x-test}o)s %({x-sent}i)s %(a)s %(D)s'
+    log = ("--access-logfile", "-", "--access-logformat", form)
+    yield servers.start(*request.param, *log, workers=2)
+    servers.end()
 
 
 def port_of(program: Program) -> int:
@@ -110,10 +135,8 @@ def environ(port: int, path: str = "/environ", **headers: str) -> dict[str, Any]
     return found
 
 
-@both
-def test_it_serves(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
-    program = serve(*path, workers=2)
-    port = port_of(program)
+def test_it_serves(running: Program) -> None:
+    port = port_of(running)
     with Load(port) as load:
         load.wait_for_more(50)
     assert not load.result.lost
@@ -130,10 +153,51 @@ def test_it_serves(path: tuple[str, ...], serve: Callable[..., Program]) -> None
     assert seen["wsgi.url_scheme"] == "http"
     assert environ(port)["QUERY_STRING"] == ""
     assert fetch(port, "/file") == (200, APP.encode())
+
+
+def test_bodies(running: Program) -> None:
+    port = port_of(running)
     assert fetch(port, "/echo", "POST", b"x" * 100_000) == (200, b"x" * 100_000)
-    chunks = iter([b"one", b"two"])
-    assert fetch(port, "/echo", "POST", chunks) == (200, b"onetwo")
-    assert program.stop() == 0
+    assert fetch(port, "/echo", "POST", iter([b"one", b"two"])) == (200, b"onetwo")
+
+
+def test_the_access_log(running: Program) -> None:
+    port = port_of(running)
+    fetch(port, "/a?b", headers={"X-Sent": "there", "User-Agent": "test"})
+    line = r'^127\.0\.0\.1 "GET /a\?b HTTP/1\.1" 200 GET /a b yes there test \d+$'
+    running.wait_for(line)
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        sock.sendall(b"nonsense\r\n\r\n")
+        assert b" 400 " in sock.recv(1000)
+
+
+def test_a_failure_is_logged_once(running: Program) -> None:
+    status, body = fetch(port_of(running), "/fail")
+    assert status == 500
+    assert b"on purpose" not in body
+    running.wait_for(r"\[ERROR\] Error handling request(.|\n)*RuntimeError: on purpose\n", "stderr")
+    assert fetch(port_of(running))[0] == 200
+    assert running.stderr.count("RuntimeError: on purpose") == 1
+
+
+def test_proxies_that_are_trusted(running: Program) -> None:
+    port = port_of(running)
+    assert environ(port, X_Forwarded_Proto="https")["wsgi.url_scheme"] == "https"
+    assert environ(port, X_Forwarded_Proto="http")["wsgi.url_scheme"] == "http"
+    # That header does not say who the client is, for gunicorn.
+    seen = environ(port, X_Forwarded_For="10.1.2.3")
+    assert seen["REMOTE_ADDR"] == "127.0.0.1"
+    contradictory = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
+    assert fetch(port, headers=contradictory)[0] == 400
+    status, body = fetch(port, "/shop/environ", headers={"SCRIPT_NAME": "/shop"})
+    assert status == 200
+    seen = json.loads(body)
+    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/shop", "/environ")
+
+
+def test_a_websocket_has_its_socket(running: Program) -> None:
+    seen = environ(port_of(running), Connection="Upgrade", Upgrade="websocket")
+    assert seen["socket"] is True
 
 
 @both
@@ -253,31 +317,6 @@ def test_keep_alive(path: tuple[str, ...], serve: Callable[..., Program]) -> Non
 
 
 @both
-def test_the_access_log(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
-    form = '%(h)s "%(r)s" %(s)s %(m)s %(U)s %(q)s %({x-test}o)s %({x-sent}i)s %(a)s %(D)s'
-    program = serve(*path, "--access-logfile", "-", "--access-logformat", form)
-    port = port_of(program)
-    fetch(port, "/a?b", headers={"X-Sent": "there", "User-Agent": "test"})
-    line = r'^127\.0\.0\.1 "GET /a\?b HTTP/1\.1" 200 GET /a b yes there test \d+$'
-    program.wait_for(line)
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
-        sock.sendall(b"nonsense\r\n\r\n")
-        assert b" 400 " in sock.recv(1000)
-    assert program.stop() == 0
-
-
-@both
-def test_a_failure_is_logged_once(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
-    program = serve(*path)
-    status, body = fetch(port_of(program), "/fail")
-    assert status == 500
-    assert b"on purpose" not in body
-    assert program.stop() == 0
-    assert program.stderr.count("RuntimeError: on purpose") == 1
-    assert "[ERROR] Error handling request" in program.stderr
-
-
-@both
 def test_hooks(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
     config = """
     import sys
@@ -295,24 +334,6 @@ def test_hooks(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
     program = serve(*path, config=config)
     fetch(port_of(program), "/x?y", headers={"X-Test": "sent"})
     program.wait_for("^before GET /x y sent\nafter /x 200 OK yes$")
-    assert program.stop() == 0
-
-
-@both
-def test_proxies_that_are_trusted(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
-    program = serve(*path)
-    port = port_of(program)
-    assert environ(port, X_Forwarded_Proto="https")["wsgi.url_scheme"] == "https"
-    assert environ(port, X_Forwarded_Proto="http")["wsgi.url_scheme"] == "http"
-    # That header does not say who the client is, for gunicorn.
-    seen = environ(port, X_Forwarded_For="10.1.2.3")
-    assert seen["REMOTE_ADDR"] == "127.0.0.1"
-    contradictory = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
-    assert fetch(port, headers=contradictory)[0] == 400
-    status, body = fetch(port, "/shop/environ", headers={"SCRIPT_NAME": "/shop"})
-    assert status == 200
-    seen = json.loads(body)
-    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/shop", "/environ")
     assert program.stop() == 0
 
 
@@ -365,14 +386,6 @@ def test_a_unix_socket(
     assert status == 200
     assert json.loads(body)["wsgi.url_scheme"] == "https"
     connection.close()
-    assert program.stop() == 0
-
-
-@both
-def test_a_websocket(path: tuple[str, ...], serve: Callable[..., Program]) -> None:
-    program = serve(*path)
-    seen = environ(port_of(program), Connection="Upgrade", Upgrade="websocket")
-    assert seen["socket"] is True
     assert program.stop() == 0
 
 

@@ -188,6 +188,7 @@ def test_check(serve: Callable[..., Program]) -> None:
         (["--certfile", "nowhere.pem"], 1, "--certfile nowhere.pem: No such file or directory"),
         (["--keyfile", "x.pem"], 2, "--keyfile needs a --certfile, which turns TLS on"),
         (["--certfile", "x", "--client-certs", "optional"], 2, "optional needs --ca-certs"),
+        (["--trusted-proxies", "10.0.0.0/99"], 2, "10.0.0.0/99"),
         (["--access-format", "jsn"], 2, "--access-format jsn: did you mean json?"),
         (["--statsd", "here"], 2, "--statsd here: HOST:PORT is needed"),
         (["--metrics", "9000"], 2, "bad address '9000'"),

@@ -279,10 +279,25 @@ def _green(listener: Any) -> Any:
     return sock
 
 
+class _Response:
+    """What hooks and loggers of gunicorn know of a response."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.headers: list[tuple[str, str]] = []
+        self.sent = 0
+
+    @property
+    def status_code(self) -> int:
+        """The status, as a number."""
+        return int(self.status[:3])
+
+
 class _Request:
     """What hooks and loggers of gunicorn know of a request."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
+        self.response = _Response()
         self.method: str = environ.get("REQUEST_METHOD", "-")
         self.path: str = environ.get("PATH_INFO", "")
         self.query: str = environ.get("QUERY_STRING", "")
@@ -298,20 +313,6 @@ class _Request:
         self.trailers: list[tuple[str, str]] = []
         self.body = environ.get("wsgi.input")
         self.proxy_protocol_info = None
-
-
-class _Response:
-    """What hooks and loggers of gunicorn know of a response."""
-
-    def __init__(self, status: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
-        self.status = status
-        self.headers = list(headers)
-        self.sent = 0
-
-    @property
-    def status_code(self) -> int:
-        """The status, as a number."""
-        return int(self.status[:3])
 
 
 class _Application:
@@ -382,8 +383,8 @@ class _Application:
         return True
 
     def _watched(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        request, response = _Request(environ), _Response()
-        environ["eventlet.gunicorn"] = (request, response)
+        request = environ["eventlet.gunicorn"] = _Request(environ)
+        response = request.response
         self._worker.cfg.pre_request(self._worker, request)
 
         def noting(status: str, headers: Any, exc_info: Any = None) -> Any:
@@ -460,7 +461,8 @@ class _Log(wsgi.RequestLog):
         else:
             environ["SERVER_PROTOCOL"] = request_line.rpartition(" ")[2]
         known = environ.pop("eventlet.gunicorn", None)
-        request, response = known or (_Request(environ), _Response())
+        request = known or _Request(environ)
+        response = request.response
         response.status = response.status or str(status_code)
         response.sent = body_length
         worker = self._worker

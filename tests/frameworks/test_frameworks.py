@@ -93,7 +93,7 @@ def static(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[(f, s) for f in FRAMEWORKS for s in SERVERS], ids="-".join)
-def running(request, static):
+def running(request, static, tmp_path_factory):
     framework, server = request.param
     pytest.importorskip(framework, reason=f"{framework} is not installed")
     app = f"{framework}_site:app"
@@ -109,6 +109,10 @@ def running(request, static):
         command = ["-m", "eventlet", "serve", "--bind", "127.0.0.1:0", "--access-log", "off"]
         command += ["--chdir", str(HERE), app]
     env = {"SITE_STATIC": str(static), "SITE_VALIDATE": "1" if server == "validator" else ""}
+    # Where newer versions of gunicorn put their control socket.
+    env["HOME"] = str(tmp_path_factory.mktemp("home"))
+    # Pyramid's use of an old package is not what is tested here.
+    env["PYTHONWARNINGS"] = "ignore:pkg_resources is deprecated:UserWarning"
     with Program(*command, env=env) as program:
         match = program.wait_for(
             r"127\.0\.0\.1:(\d+)", "stderr" if server == "gunicorn" else "stdout"

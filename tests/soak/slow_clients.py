@@ -306,7 +306,7 @@ def main() -> int:
     add("--clients", type=int, default=2000, help="how many of each kind (default: 2000)")
     add("--time-limit", type=float, default=40.0, metavar="SECONDS", help="the server's limits")
     add("--window", type=float, default=5.0, metavar="SECONDS", help="length of a measurement")
-    add("--windows", type=int, default=3, help="measurements, of which the best counts (default: 3)")
+    add("--windows", type=int, default=3, help="measurements; the best counts (default: 3)")
     add(
         "--slack",
         type=float,

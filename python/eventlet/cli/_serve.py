@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from eventlet.cli import _log_sink, _tls
 from eventlet.cli._address import Address, Listener, listen, parse, resolve
 from eventlet.cli._errors import CommandError
 from eventlet.cli._log_sink import Sink
-from eventlet.cli._service import App, Service
+from eventlet.cli._service import App, Service, make_server
 from eventlet.cli._shared import Figures, Row
 from eventlet.cli._systemd import Notifier, take_descriptors
 from eventlet.cli._target import load_app
@@ -238,7 +239,9 @@ def _check_options(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace, addresses: Sequence[Address], tls: _tls.Files | None) -> int:
     """Do all but serve, and say what would be served."""
-    import_app(args)
+    app = import_app(args)
+    with socket.socket() as sock:
+        make_server(args, sock, app, None)
     if tls is not None:
         tls.context()
     how = "in one process" if args.workers is None else f"from {args.workers} worker processes"

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from eventlet.cli._address import Listener
-from eventlet.cli._errors import CommandError
+from eventlet.cli._errors import CommandError, UsageError
 from eventlet.cli._log_sink import Sink
 from eventlet.cli._shared import Row
 from eventlet.cli._tls import Files
@@ -59,7 +59,8 @@ class Service:
     :param sink: where access lines go, if they do.
     :param tls: the files of certificates, if there are any.
     :param row: the figures of this process.
-    :raises CommandError: if the files of certificates are no good.
+    :raises CommandError: if the files of certificates are no good, or an option has a value that
+        the server does not take.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Service:
             os.set_blocking(end, False)
             os.set_inheritable(end, False)
         self._running: list[Any] = []
-        self._servers: list[Any] = []
+        self._servers = [self._make_server(listener) for listener in self._listeners]
         self._failures: list[BaseException | None] = []
         self._told = 0
         self._retiring = False
@@ -119,8 +120,8 @@ class Service:
         import eventlet
 
         with self._handling_signals(handlers):
-            for listener in self._listeners:
-                self._start(listener, self._serve_one)
+            for listener, server in zip(self._listeners, self._servers, strict=True):
+                self._start(listener, self._serve_one, server)
             for listener, app in self._pages:
                 self._start(listener, self._serve_page, app)
             ticker = None
@@ -149,30 +150,15 @@ class Service:
         self._running.append(server)
         server.link(self._ended, listener)
 
-    def _serve_one(self, listener: Listener) -> None:
-        """Serve one address until killed."""
-        from eventlet import wsgi
-
-        args = self.args
+    def _make_server(self, listener: Listener) -> Any:
         sock = listener.sock
         if self._context is not None:
             sock = self._context.wrap_socket(sock, server_side=True)
+        return make_server(self.args, sock, self.app, self._log)
+
+    def _serve_one(self, _: Listener, server: Any) -> None:
+        """Serve one address until killed."""
         try:
-            server = wsgi.Server(
-                sock,
-                sock.getsockname(),
-                self.app,
-                log=self._log,
-                log_output=self._log is not None,
-                # A bare True would be "for ever", and so would 0 seconds read as a number.
-                keepalive=args.keep_alive or False,
-                # What the application yields leaves at once, as WSGI has it: a stream of events
-                # that waits for 4 KiB to come together is of no use.
-                minimum_chunk_size=0,
-                debug=args.debug,
-                **server_options(args),
-            )
-            self._servers.append(server)
             server.serve_forever()
             if not self.signalled:
                 self._failures.append(None)
@@ -240,7 +226,11 @@ class Service:
         from eventlet import sleep
 
         while True:
-            self._look()
+            try:
+                self._look()
+            except Exception:
+                # Without this, the arbiter would take the process for dead.
+                traceback.print_exc()
             sleep(_TICK)
 
     def _look(self) -> None:
@@ -279,8 +269,11 @@ class Service:
         finally:
             for number, former in before:
                 signal.signal(number, former if former is not None else signal.SIG_DFL)
-            os.close(self._reader)
-            os.close(self._writer)
+            # Somebody may still have something to say, to nobody.
+            reader, writer = self._reader, self._writer
+            self._reader = self._writer = -1
+            os.close(reader)
+            os.close(writer)
 
     def on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
         """A signal to stop: at the end of the running requests, or at once when it is repeated."""
@@ -311,7 +304,8 @@ class Service:
         """Have the main green thread deal with something; for handlers and for the hub."""
         # BlockingIOError: the pipe is full of unread messages, so there is no need of one more.
         with contextlib.suppress(BlockingIOError):
-            _write(self._writer, bytes([message]))
+            if self._writer >= 0:
+                _write(self._writer, bytes([message]))
 
     def _wait(self, until: Callable[[], bool], seconds: float | None = None) -> bool:
         """Deal with messages until something holds; whether it came to hold in time."""
@@ -363,6 +357,32 @@ class Service:
             return
         if not self.args.quiet:
             print("eventlet: certificates read anew", flush=True)
+
+
+def make_server(args: argparse.Namespace, sock: Any, app: App, log: Any) -> Any:
+    """A server with the options of the command line.
+
+    :raises UsageError: if it does not take them.
+    """
+    from eventlet import wsgi
+
+    try:
+        return wsgi.Server(
+            sock,
+            sock.getsockname(),
+            app,
+            log=log,
+            log_output=log is not None,
+            # A bare True would be "for ever", and so would 0 seconds read as a number.
+            keepalive=args.keep_alive or False,
+            # What the application yields leaves at once, as WSGI has it: a stream of events that
+            # waits for 4 KiB to come together is of no use.
+            minimum_chunk_size=0,
+            debug=args.debug,
+            **server_options(args),
+        )
+    except (OverflowError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
 def server_options(args: argparse.Namespace) -> dict[str, Any]:
