@@ -267,8 +267,7 @@ def test_a_stuck_worker_is_replaced(serve: Callable[..., Program]) -> None:
     assert program.stop() == 0
 
 
-@both
-@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT])
+@pytest.mark.parametrize(("number", "path"), [(signal.SIGQUIT, ()), (signal.SIGINT, CLASSIC)])
 def test_it_can_be_ended_at_once(
     number: signal.Signals, path: tuple[str, ...], serve: Callable[..., Program]
 ) -> None:
@@ -399,11 +398,8 @@ def test_an_application_may_be_preloaded(serve: Callable[..., Program]) -> None:
     assert program.stop() == 0
 
 
-@both
-def test_logs_are_opened_again(
-    path: tuple[str, ...], serve: Callable[..., Program], tmp_path: Path
-) -> None:
-    program = serve(*path, "--access-logfile", "access.log")
+def test_logs_are_opened_again(serve: Callable[..., Program], tmp_path: Path) -> None:
+    program = serve("--access-logfile", "access.log")
     port = port_of(program)
     fetch(port, "/one")
     log = tmp_path / "access.log"

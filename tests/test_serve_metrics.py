@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def figures_at(path: Path) -> dict[str, float]:
     return values
 
 
+def answered(path: Path, count: int) -> dict[str, float]:
+    """The metrics, once so many requests are counted: a client has its answer a little before."""
+    end = time.monotonic() + PATIENCE
+    while (values := figures_at(path))['requests_total{status="2xx"}'] != count:
+        assert time.monotonic() < end, values
+    return values
+
+
 @pytest.mark.parametrize("count", [None, 2])
 def test_the_page(count: int | None, serve: Callable[..., Program], tmp_path: Path) -> None:
     many = () if count is None else ("--workers", str(count))
@@ -59,16 +68,16 @@ def test_the_page(count: int | None, serve: Callable[..., Program], tmp_path: Pa
     with Load(port) as load:
         load.wait_for_more(50)
     assert fetch(port, "/fail")[0] == 500
-    answered = len(load.result.bodies)
+    count_all = len(load.result.bodies)
     path = tmp_path / "metrics.sock"
     # A request counts once it is over, for the server. Connections are looked at every second.
     while (values := figures_at(path))["connections_total"] != 7:
         pass
     # Whichever worker shows them, they are those of all.
-    assert values['requests_total{status="2xx"}'] == answered
+    assert values['requests_total{status="2xx"}'] == count_all
     assert values['requests_total{status="5xx"}'] == 1
-    assert values['request_duration_seconds_bucket{le="+Inf"}'] == answered + 1
-    assert values["request_duration_seconds_count"] == answered + 1
+    assert values['request_duration_seconds_bucket{le="+Inf"}'] == count_all + 1
+    assert values["request_duration_seconds_count"] == count_all + 1
     assert values["request_duration_seconds_sum"] > 0
     assert values["workers"] == (count or 1)
     assert program.stop() == 0
@@ -81,14 +90,14 @@ def test_totals_outlive_workers(serve: Callable[..., Program], tmp_path: Path) -
     (first,) = workers(program, 1)
     path = tmp_path / "metrics.sock"
     assert fetch(program.port())[0] == 200
+    answered(path, 1)
     os.kill(first, signal.SIGKILL)
     workers(program, 1, without=[first])
     assert fetch(program.port())[0] == 200
     program.send(signal.SIGHUP)
     program.wait_for("^eventlet: reloaded$")
     assert fetch(program.port())[0] == 200
-    values = figures_at(path)
-    assert values['requests_total{status="2xx"}'] == 3
+    values = answered(path, 3)
     assert values["worker_restarts_total"] == 1
     assert values["reloads_total"] == 1
     assert program.stop() == 0

@@ -22,9 +22,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
     def run(*args: str | Path, **kwargs: Any) -> Program:
         flags = ("--access-log", "off", "--reload")
-        # A time of a file that is the same, of the same length, hides a change from the compiler.
-        env = {"PYTHONDONTWRITEBYTECODE": "1"}
-        programs.append(start(tmp_path, *flags, *args, env=env, **kwargs))
+        programs.append(start(tmp_path, *flags, *args, **kwargs))
         return programs[-1]
 
     yield run

@@ -1010,21 +1010,6 @@ def test_log_object_and_file(serve, tmp_path):
     assert server.log == []
 
 
-def test_log_that_fails(serve):
-    source = SITE + (
-        "\nclass Log:\n    def info(self, *args): raise OSError('disk full')\n    debug = info\n"
-    )
-    server = serve("log=Log(), log_output=True", source=source + "\nwsgi_log = Log()\n")
-    # Even the first line cannot be written.
-    assert server.wait() != 0
-    server = serve(
-        "log=Log()", source=source.replace("raise OSError", "'GET' in args[1] and 1/0 # ")
-    )
-    with server.connect() as client:
-        for _ in range(3):
-            assert client.get().body == b"Hello!"
-
-
 def test_log_off(serve):
     server = serve("log_output=False")
     server.get("/query?x")

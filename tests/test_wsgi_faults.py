@@ -277,6 +277,31 @@ def resident_kib(pid):
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 
 
+def unsent(server, client):
+    """Bytes that the system holds of what the server has sent to a client."""
+    ports = f":{server.address[1]:04X} ", f":{client.sock.getsockname()[1]:04X} "
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        for line in file:
+            if (
+                ports[0] in line
+                and ports[1] in line
+                and line.index(ports[0]) < line.index(ports[1])
+            ):
+                return int(line.split()[4].partition(":")[0], 16)
+    return 0
+
+
+@needs_proc
+def test_a_client_that_does_not_read_takes_little_memory(site):
+    with site.connect() as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send("GET /bigblock?16000000 HTTP/1.1\r\nHost: t\r\n\r\n")
+        site.wait_until(lambda: unsent(site, client) > 100_000)
+        # Another response begins and ends after all that can be sent of this one has been.
+        assert site.get("/").body == b"Hello!"
+        assert unsent(site, client) < 1_000_000
+
+
 @needs_proc
 def test_out_of_descriptors(serve):
     source = SITE + "\nimport resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"

@@ -444,6 +444,45 @@ def test_connections_end_with_the_server(serve):
     server.wait_log("wsgi exited")
 
 
+@pytest.mark.parametrize("name", ["Noting", "SwiftLike", "OwnRequest"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "GET / HT",
+        "GET / HTTP/1.1\r\nHost: t\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc",
+        "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
+        "GET / HTTP/1.1\r\nHost: t\r\n\r\n" * 20,
+    ],
+)
+@pytest.mark.parametrize("end", ["reset", "close"])
+def test_clients_that_leave_in_the_middle(shared_protocols, name, data, end):
+    server = shared_protocols(name)
+    client = server.connect()
+    client.send(data)
+    getattr(client, end)()
+    assert server.get().body == b"Hello!"
+    if name != "OwnRequest":
+        # What that makes of half a line is its own affair.
+        assert "Traceback" not in "\n".join(server.log)
+
+
+@pytest.fixture(scope="module")
+def shared_protocols():
+    """A function that starts a server with a protocol, or returns the one that is there."""
+    servers = {}
+
+    def get(name):
+        if name not in servers:
+            servers[name] = Server(SITE, f"protocol={name}")
+        return servers[name]
+
+    yield get
+    for server in servers.values():
+        server.kill()
+
+
 def test_time_limits(serve):
     server = serve("protocol=SwiftLike, keepalive=0.2, head_timeout=0.2")
     with server.connect() as client:

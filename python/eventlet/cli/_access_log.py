@@ -29,6 +29,7 @@ class Requests(RequestLog):
         self._put = None if sink is None or formatter is None else sink.write
         self._format = formatter
         self._observers = tuple(observers)
+        self._note = _note()
 
     def record(
         self,
@@ -58,7 +59,7 @@ class Requests(RequestLog):
 
     def write(self, text: str) -> None:
         """Pass on a message of the server, or the traceback of a failure."""
-        if not _is_note(text):
+        if not (text.startswith(self._note) and '"' not in text):
             sys.stderr.write(text)
 
 
@@ -67,18 +68,21 @@ class Plain:
 
     def __init__(self, sink: Sink) -> None:
         self._put = sink.write
+        self._note = _note()
 
     def write(self, text: str) -> None:
         """Write a line."""
-        if not _is_note(text):
+        if not (text.startswith(self._note) and '"' not in text):
             self._put(text)
 
 
-def _is_note(text: str) -> bool:
-    """Whether a server says that it starts or ends, which the command itself says better."""
-    # A line a client had a hand in begins with its address, or with what it claims to be: such a
-    # claim must not hide it, hence the second condition.
-    return text.startswith(f"({os.getpid()}) wsgi ") and '"' not in text
+def _note() -> str:
+    """What a server begins with that says that it starts or ends: the command says it better.
+
+    A line a client had a hand in begins with its address, or with what it claims to be, and has a
+    quoted part; such a claim must not hide it.
+    """
+    return f"({os.getpid()}) wsgi "
 
 
 def formatter(name: str) -> Formatter | None:

@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from eventlet.cli import _terminal
 from eventlet.cli._address import Listener, again
 from eventlet.cli._shared import ROWS, Figures, Row
 from eventlet.cli._systemd import Notifier
@@ -222,6 +223,8 @@ class Arbiter:
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1
 
     def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP and _terminal.is_gone():
+            number = signal.SIGTERM
         if number in (signal.SIGINT, signal.SIGTERM):
             if self._stopping:
                 self._end_at_once(128 + number)
@@ -295,6 +298,9 @@ class Arbiter:
     def _end_at_once(self, status: int) -> None:
         for listener in self._all_listeners():
             listener.unlink()
+        if self._args.pid_file is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._args.pid_file)
         for child in self._children:
             child.kill(signal.SIGKILL)
         os._exit(status)
@@ -345,9 +351,7 @@ class Arbiter:
                 self._reloading = False
                 self._notifier.ready()
                 self._say("eventlet: reloaded")
-        self._figures.set_workers(
-            sum(child.state is not _State.BOOTING for child in self._children)
-        )
+        self._figures.set_workers(sum(child.state is _State.READY for child in self._children))
 
     def _spawn(self) -> None:
         taken = {child.slot for child in self._current()}

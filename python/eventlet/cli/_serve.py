@@ -141,6 +141,8 @@ def _serve_from_workers(
         except Forked as forked:
             # What there is to tidy up is the arbiter's.
             at_end.pop_all()
+            # The way from the arbiter to here would keep all alive that it knows.
+            forked.__traceback__ = None
             worker = Worker(args, forked, pages, tls, figures)
     with contextlib.ExitStack() as at_end:
         return worker.run(at_end)

@@ -75,6 +75,6 @@ class Notifier:
             return
         # A service goes on whether or not anybody listens.
         with contextlib.suppress(OSError):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.sendto(state.encode(), self._address)

@@ -67,6 +67,9 @@ class Worker:
             # The arbiter sends SIGABRT to a worker that is stuck.
             faulthandler.enable()
         random.seed()
+        if args.reload:
+            # What was compiled before is told from what is there now by whole seconds.
+            sys.dont_write_bytecode = True
         try:
             app = import_app(args)
             sink = open_sink(args, call_soon, at_end)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket as _socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from eventlet import _core
+
+#: Bytes of a response that the system takes in before those in front of them have been sent.
+UNSENT_LIMIT = 512 * 1024
 
 
 def is_plain(sock: Any) -> bool:
@@ -18,6 +23,56 @@ def is_plain(sock: Any) -> bool:
     # An accept() of the program's own is to be called, whether a class or the socket itself has it.
     is_ours = type(sock).accept in (_socket.socket.accept, GreenSocket.accept)
     return is_ours and "accept" not in getattr(sock, "__dict__", ())
+
+
+def securing(sock: Any) -> Callable[[int], Any] | None:
+    """Return what makes a TLS socket of the descriptor of a connection to `sock`.
+
+    None if `sock` is not a TLS socket, or has an ``accept`` of the program's own.
+    """
+    ssl = sys.modules.get("ssl")
+    if ssl is None or not isinstance(sock, ssl.SSLSocket):
+        return None
+    from eventlet.green.ssl import GreenSSLSocket
+    from eventlet.greenio.base import GreenSocket, _adopt
+
+    is_ours = type(sock).accept in (ssl.SSLSocket.accept, GreenSSLSocket.accept)
+    if not is_ours or "accept" in getattr(sock, "__dict__", ()):
+        return None
+    made: Any = type(sock) if isinstance(sock, GreenSSLSocket) else GreenSSLSocket
+    family, kind, proto = sock.family, sock.type, sock.proto
+
+    def secure(fileno: int) -> Any:
+        plain = _adopt(GreenSocket, family, kind, proto, fileno)
+        try:
+            return made._create(
+                plain,
+                server_side=True,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=sock.suppress_ragged_eofs,
+                # That of the moment: it may have been replaced, as for a new certificate.
+                context=sock.context,
+            )
+        except BaseException:
+            plain.close()
+            raise
+
+    return secure
+
+
+def bound_unsent(sock: Any) -> None:
+    """Bound what the system holds of a response that a client does not take.
+
+    Left alone, it takes in megabytes for each of the clients that do not read, at a memory copy
+    each. Connections have the option from their listening socket; systems without it, and sockets
+    of other families, go without.
+    """
+    option = getattr(_socket, "TCP_NOTSENT_LOWAT", None)
+    if option is None or not isinstance(sock, _socket.socket):
+        return
+    if sock.family in (_socket.AF_INET, _socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(_socket.IPPROTO_TCP, option, UNSENT_LIMIT)
 
 
 def environ_template(is_tls: bool, extra: dict[str, Any] | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -101,6 +102,16 @@ def debug_writer(log: Any, debug: bool) -> Callable[[str], object] | None:
     if type(log) is LoggerNull or (type(log) is LoggerFileWrapper and not debug):
         return None
     return lambda line: log.debug("%s", line)
+
+
+def sheet_writer(log: Any) -> Callable[[str], object] | None:
+    """Return what the native server calls with several lines at once; None for other than files.
+
+    A file of the program's own class gets each line by itself, when its request is over.
+    """
+    if type(log) is LoggerFileWrapper and type(log.log) is io.TextIOWrapper:
+        return log.log.write
+    return None
 
 
 def line_writer(log: Any) -> Callable[[str], object]:

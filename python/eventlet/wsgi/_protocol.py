@@ -279,6 +279,10 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
         except _core.RequestRefused as refusal:
             self._refuse(refusal)
             return False
+        except ConnectionAbortedError:
+            # The server has closed it meanwhile.
+            self.close_connection = True
+            return False
         self.close_connection = not persists
         return True
 
@@ -361,6 +365,14 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
             left = _LINGER_BYTES
             while left > 0 and (data := read(65536)):
                 left -= len(data)
+
+
+def has_gone(error: OSError) -> bool:
+    """Tell whether an error says no more than that a connection has ended."""
+    if isinstance(error, ConnectionError) or error.errno in BROKEN_SOCK | _BAD_SOCK:
+        return True
+    # Its classes are not asked for: a program that does not use TLS need not load them.
+    return type(error).__name__ in {"SSLEOFError", "SSLZeroReturnError"}
 
 
 #: Attributes of a subclass that are no reason to handle its connections here.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket as _socket
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 import eventlet.wsgi as _wsgi
@@ -22,16 +25,46 @@ from eventlet.wsgi._defaults import (
     MINIMUM_CHUNK_SIZE,
 )
 from eventlet.wsgi._listener import (
+    bound_unsent,
     describe,
     environ_template,
     fixed_address,
     host_port,
     is_plain,
+    securing,
 )
-from eventlet.wsgi._log import LoggerNull, RequestLog, debug_writer, get_logger, line_writer
-from eventlet.wsgi._protocol import STATE_CLOSE, STATE_IDLE, HttpProtocol, takes_part
+from eventlet.wsgi._log import (
+    LoggerNull,
+    RequestLog,
+    debug_writer,
+    get_logger,
+    line_writer,
+    sheet_writer,
+)
+from eventlet.wsgi._protocol import (
+    STATE_CLOSE,
+    STATE_IDLE,
+    HttpProtocol,
+    has_gone,
+    takes_part,
+)
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+#: Servers whose logs may have lines that have not been written.
+_servers: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _flush_logs() -> None:
+    for server in list(_servers):
+        server._flush_log()
+
+
+# Nothing is lost at the end, and a child does not write what its parent has to.
+atexit.register(_flush_logs)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_flush_logs)
 
 
 class _Stop(BaseException):
@@ -114,7 +147,7 @@ class Server:
         self.socket = socket
         self.address = address
         self.app = app
-        self.log = get_logger(log, debug) if log_output else LoggerNull()
+        self.log: Any = get_logger(log, debug) if log_output else LoggerNull()
         self.environ = environ
         self.max_http_version = max_http_version
         self.protocol = protocol
@@ -127,7 +160,6 @@ class Server:
         self.debug = debug
         self.socket_timeout = socket_timeout
         self.capitalize_response_headers = capitalize_response_headers
-        self._say = line_writer(self.log)
         self._is_tls = hasattr(socket, "do_handshake")
         self._pool = custom_pool
         self._max_size = DEFAULT_MAX_SIMULTANEOUS_REQUESTS if max_size is None else max_size
@@ -154,6 +186,7 @@ class Server:
             log_output=log_output,
             log_format=None if log_format == DEFAULT_LOG_FORMAT else log_format,
             log_x_forwarded_for=log_x_forwarded_for,
+            log_write=sheet_writer(self.log),
             log_record=log.record if isinstance(log, RequestLog) and log_output else None,
             max_size=self._max_size,
             keepalive=bool(keepalive),
@@ -186,6 +219,7 @@ class Server:
             trusted_proxies=list(trusted_proxies),
             uwsgi=uwsgi,
         )
+        _servers.add(self)
         self._runner: Any = None
         self._accepting = False
         self._retiring = False
@@ -270,6 +304,11 @@ class Server:
         except TimeoutError:
             connection.close()
             self.log.debug(f"({self.pid}) timed out {address!r}")
+        except OSError as error:
+            if not has_gone(error):
+                raise
+            connection.close()
+            self.log.debug(f"({self.pid}) connection ended by peer {address!r}: {error}")
 
     def get_environ(self) -> dict[str, Any]:
         """Return what the environs of all requests have in common."""
@@ -281,23 +320,41 @@ class Server:
 
     def _run(self) -> None:
         try:
-            self._say(f"({self.pid}) wsgi starting up on {describe(self.socket, self._is_tls)}")
-            if self._pool is None and not self._is_handled_in_python and is_plain(self.socket):
+            self._note(f"({self.pid}) wsgi starting up on {describe(self.socket, self._is_tls)}")
+            bound_unsent(self.socket)
+            secure = securing(self.socket)
+            is_native = self._pool is None and not self._is_handled_in_python
+            if is_native and (is_plain(self.socket) or secure is not None):
                 os.set_blocking(self.socket.fileno(), False)
-                self._native.serve(self.socket.fileno())
+                self._native.serve(self.socket.fileno(), secure)
             else:
                 self._serve_objects()
         except (KeyboardInterrupt, SystemExit):
-            self._say("wsgi exiting")
+            self._note("wsgi exiting")
         except _Stop:
             pass
         finally:
-            self._say(f"({self.pid}) wsgi exited")
             try:
+                self._note(f"({self.pid}) wsgi exited")
+                self._flush_log()
                 self.socket.close()
             except OSError:
                 traceback.print_exc()
-            self._ended.send()
+            finally:
+                self._ended.send()
+
+    def _note(self, line: str) -> None:
+        """Log a line after all that has been logged; a log that does not work is no obstacle."""
+        if self.log_output:
+            self._native.log_line(line)
+
+    def _flush_log(self) -> None:
+        """Have all that has been logged in the file, if it is one."""
+        self._native.flush_log()
+        if sheet_writer(self.log) is not None:
+            # What is wrong with the file has been reported; a ValueError is one that is closed.
+            with suppress(OSError, ValueError):
+                self.log.log.flush()
 
     def _serve_objects(self) -> None:
         """Accept connections here, for sockets that are not plain and for pools of the user."""

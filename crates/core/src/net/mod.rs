@@ -26,7 +26,7 @@ pub(crate) mod fd;
 pub(crate) mod limit;
 mod recv;
 mod socket;
-mod tls;
+pub mod tls;
 
 use pyo3::prelude::*;
 

@@ -197,7 +197,6 @@ impl WebSocketBase {
             };
             used += count;
             let outcome = match event {
-                None => Outcome::More,
                 Some(Event::Message { kind, payload }) => {
                     let message = match kind {
                         MessageKind::Binary => PyBytes::new(py, &payload).into_any(),
@@ -211,7 +210,7 @@ impl WebSocketBase {
                 Some(Event::Ping(payload)) => Outcome::Act(Action::Pong(payload.into_owned())),
                 // That something came has been noted. There may be any number of them.
                 Some(Event::Pong(_)) if used < length => continue,
-                Some(Event::Pong(_)) => Outcome::More,
+                None | Some(Event::Pong(_)) => Outcome::More,
                 Some(Event::Close { status, payload }) => {
                     let (code, reason) = status.unwrap_or((close::NO_STATUS, Cow::Borrowed("")));
                     Outcome::Act(Action::Closed(Ended {

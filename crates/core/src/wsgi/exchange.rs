@@ -26,7 +26,7 @@ use super::date;
 use super::file::{Extent, FileWrapper};
 use super::forwarded;
 use super::input::Input;
-use super::log::Entry;
+use super::log::{AccessLog, Entry};
 use super::text::{Part, refused, with_latin1};
 use super::transport::{PIECES, block_of};
 use super::uwsgi::Packet;
@@ -715,8 +715,8 @@ impl Exchange {
         let environ = self.environ.bind(py);
         let client_ip = server.log.client_ip(environ, peer);
         let (code, sent) = self.state.with(py, |s| (s.code, s.sent));
-        server.log.request(
-            py,
+        AccessLog::request(
+            connection.server.bind(py),
             &Entry {
                 environ: Some(environ),
                 client_ip: &client_ip,

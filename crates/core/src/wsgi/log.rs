@@ -1,13 +1,31 @@
 //! The access log.
+//!
+//! A line for a plain file is not written at once: those of a turn of the hub are gathered, and written as one
+//! when the next turn comes. What is written in between, and what the server writes itself, comes after them.
+//! Other logs get each line by itself, when the response has been sent.
 
-use pyo3::exceptions::PyException;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyException, PyUnicodeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::date;
-use crate::errors;
+use super::server::WsgiServer;
+use crate::cell::GilCell;
+use crate::hub::io::{IoHandler, Ready};
+use crate::hub::scheduler::Task;
+use crate::hub::{self, Hub};
+use crate::{clock, errors};
+
+/// How long nothing is said of a log that does not work after that has been reported, in nanoseconds.
+const REPORT_PAUSE: u64 = 60_000_000_000;
+
+/// How much is gathered at most, in bytes.
+const SHEET: usize = 64 * 1024;
 
 /// Where and how requests are logged.
 pub struct AccessLog {
@@ -21,6 +39,19 @@ pub struct AccessLog {
     forwarded: bool,
     /// Called with what a line would say, instead of `info` with a line.
     record: Option<Py<PyAny>>,
+    /// Called with whole lines, instead of `info` with one: `write` of a plain file.
+    write: Option<Py<PyAny>>,
+    state: GilCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Lines that have not been written.
+    sheet: String,
+    /// Whether the hub is going to have them written.
+    scheduled: bool,
+    /// Until when what is wrong with the log is known.
+    quiet_until: u64,
 }
 
 /// What one line says.
@@ -44,6 +75,7 @@ impl AccessLog {
         format: Option<Py<PyString>>,
         forwarded: bool,
         record: Option<Py<PyAny>>,
+        write: Option<Py<PyAny>>,
     ) -> Self {
         Self {
             info,
@@ -52,6 +84,8 @@ impl AccessLog {
             format,
             forwarded,
             record,
+            write,
+            state: GilCell::new(State::default()),
         }
     }
 
@@ -75,46 +109,123 @@ impl AccessLog {
         peer.to_owned()
     }
 
-    /// Writes the line for a request.
+    /// Logs a request of `server`.
     ///
     /// # Errors
     ///
     /// What ends programs: an interrupt may come while Python writes. All else is reported and forgotten.
-    pub fn request(&self, py: Python<'_>, entry: &Entry<'_>) -> PyResult<()> {
-        if !self.enabled {
+    pub fn request(server: &Bound<'_, WsgiServer>, entry: &Entry<'_>) -> PyResult<()> {
+        let py = server.py();
+        let this = &server.get().log;
+        if !this.enabled {
             return Ok(());
         }
-        let result = match &self.format {
-            _ if self.record.is_some() => self.recorded(py, entry),
-            None => {
-                let line = date::with_log(py, |date| {
-                    // What a client sent goes into a line of its own only: control characters cannot be
-                    // in it, since such a request line is refused.
-                    let request: String = entry
-                        .request_line
-                        .iter()
-                        .map(|&byte| char::from(byte))
-                        .collect();
-                    format!(
-                        "{} - - [{date}] \"{request}\" {} {} {:.6}",
-                        entry.client_ip, entry.status_code, entry.body_length, entry.wall_seconds
-                    )
+        let result = match &this.format {
+            _ if this.record.is_some() => this.recorded(py, entry),
+            None if this.write.is_some() => {
+                this.state.with(py, |s| {
+                    date::with_log(py, |date| line(&mut s.sheet, date, entry));
+                    s.sheet.push('\n');
                 });
-                self.info.call1(py, (line,)).map(drop)
+                Self::write_later(server)
             }
-            Some(format) => self.formatted(py, format, entry),
+            None => {
+                let mut text = String::with_capacity(120);
+                date::with_log(py, |date| line(&mut text, date, entry));
+                this.info.call1(py, (text,)).map(drop)
+            }
+            Some(format) => {
+                let text = formatted(py, format, entry);
+                match (text, &this.write) {
+                    (Err(error), _) => Err(error),
+                    (Ok(text), Some(_)) => text.to_cow().and_then(|text| {
+                        this.state.with(py, |s| {
+                            s.sheet.push_str(&text);
+                            s.sheet.push('\n');
+                        });
+                        Self::write_later(server)
+                    }),
+                    (Ok(text), None) => this.info.call1(py, (text,)).map(drop),
+                }
+            }
         };
+        this.settle(py, result)
+    }
+
+    /// Has what is gathered written in the next turn of the hub.
+    fn write_later(server: &Bound<'_, WsgiServer>) -> PyResult<()> {
+        let py = server.py();
+        let this = &server.get().log;
+        let (length, scheduled) = this.state.with(py, |s| {
+            (s.sheet.len(), std::mem::replace(&mut s.scheduled, true))
+        });
+        if length > SHEET {
+            return this.flush(py);
+        }
+        if scheduled {
+            return Ok(());
+        }
+        let handler = IoHandler {
+            target: Arc::new(Flush(server.clone().unbind())),
+            expired: false,
+        };
+        hub::current(py)?
+            .get()
+            .scheduler
+            .with(py, |s| s.push(Task::Handle(handler)));
+        Ok(())
+    }
+
+    /// Writes what is gathered.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(write) = &self.write else {
+            return Ok(());
+        };
+        let sheet = self.state.with(py, |s| {
+            s.scheduled = false;
+            std::mem::take(&mut s.sheet)
+        });
+        if sheet.is_empty() {
+            return Ok(());
+        }
+        let mut result = write.call1(py, (&sheet,)).map(drop);
+        if let Err(error) = &result
+            && error.is_instance_of::<PyUnicodeError>(py)
+        {
+            // One that the file cannot take must not take the others with it.
+            for line in sheet.split_inclusive('\n') {
+                let written = write.call1(py, (line,)).map(drop);
+                self.settle(py, written)?;
+            }
+            result = Ok(());
+        }
         self.settle(py, result)
     }
 
+    /// Reports what is wrong with the log, now and then.
     fn settle(&self, py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
-        match result {
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                errors::unraisable(py, error, Some(self.info.bind(py)));
-                Ok(())
-            }
-            other => other,
+        let Err(error) = result else {
+            return Ok(());
+        };
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
         }
+        let now = clock::now();
+        let is_news = self.state.with(py, |s| {
+            let is_news = s.quiet_until <= now;
+            if is_news {
+                s.quiet_until = now + REPORT_PAUSE;
+            }
+            is_news
+        });
+        if is_news {
+            errors::unraisable(py, error, Some(self.info.bind(py)));
+        }
+        Ok(())
     }
 
     fn recorded(&self, py: Python<'_>, entry: &Entry<'_>) -> PyResult<()> {
@@ -132,22 +243,6 @@ impl AccessLog {
             entry.wall_seconds,
         );
         record.call1(py, arguments).map(drop)
-    }
-
-    fn formatted(&self, py: Python<'_>, format: &Py<PyString>, entry: &Entry<'_>) -> PyResult<()> {
-        let values = PyDict::new(py);
-        values.set_item("client_ip", entry.client_ip)?;
-        values.set_item("client_port", entry.client_port)?;
-        values.set_item("date_time", date::with_log(py, str::to_owned))?;
-        values.set_item(
-            "request_line",
-            super::environ::latin1(py, entry.request_line)?,
-        )?;
-        values.set_item("status_code", entry.status_code)?;
-        values.set_item("body_length", entry.body_length)?;
-        values.set_item("wall_seconds", entry.wall_seconds)?;
-        let line = format.bind(py).rem(values)?;
-        self.info.call1(py, (line,)).map(drop)
     }
 
     /// Reports an exception of the application, if the log is on.
@@ -169,6 +264,7 @@ impl AccessLog {
     ///
     /// As [`request`](Self::request).
     pub fn error(&self, py: Python<'_>, message: &str) -> PyResult<()> {
+        self.flush(py)?;
         let result = self.info.call1(py, (message,)).map(drop);
         self.settle(py, result)
     }
@@ -185,7 +281,10 @@ impl AccessLog {
     /// As [`request`](Self::request).
     pub fn debug(&self, py: Python<'_>, message: &str) -> PyResult<()> {
         match &self.debug {
-            Some(debug) => self.settle(py, debug.call1(py, (message,)).map(drop)),
+            Some(debug) => {
+                self.flush(py)?;
+                self.settle(py, debug.call1(py, (message,)).map(drop))
+            }
             None => Ok(()),
         }
     }
@@ -194,6 +293,53 @@ impl AccessLog {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.info)?;
         visit.call(&self.debug)?;
-        visit.call(&self.record)
+        visit.call(&self.record)?;
+        visit.call(&self.write)
     }
+}
+
+/// Writes what is gathered, in the hub.
+struct Flush(Py<WsgiServer>);
+
+impl Ready for Flush {
+    fn ready(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        self.0.get().log.flush(hub.py())
+    }
+
+    fn expired(self: Arc<Self>, hub: &Bound<'_, Hub>) -> PyResult<()> {
+        self.ready(hub)
+    }
+}
+
+/// Appends a line in the default format.
+///
+/// What a client sent cannot leave its line: a request line with control characters in it is refused.
+fn line(out: &mut String, date: &str, entry: &Entry<'_>) {
+    let _ = write!(out, "{} - - [{date}] \"", entry.client_ip);
+    out.extend(entry.request_line.iter().map(|&byte| char::from(byte)));
+    let _ = write!(
+        out,
+        "\" {} {} {:.6}",
+        entry.status_code, entry.body_length, entry.wall_seconds
+    );
+}
+
+/// A line in a format of the user's.
+fn formatted<'py>(
+    py: Python<'py>,
+    format: &Py<PyString>,
+    entry: &Entry<'_>,
+) -> PyResult<Bound<'py, PyString>> {
+    let values = PyDict::new(py);
+    values.set_item("client_ip", entry.client_ip)?;
+    values.set_item("client_port", entry.client_port)?;
+    values.set_item("date_time", date::with_log(py, str::to_owned))?;
+    values.set_item(
+        "request_line",
+        super::environ::latin1(py, entry.request_line)?,
+    )?;
+    values.set_item("status_code", entry.status_code)?;
+    values.set_item("body_length", entry.body_length)?;
+    values.set_item("wall_seconds", entry.wall_seconds)?;
+    Ok(format.bind(py).rem(values)?.cast_into()?)
 }

@@ -104,6 +104,8 @@ struct State {
     /// Whether the listener waits in the hub for connections.
     waiting: bool,
     handler: Option<Arc<dyn Ready>>,
+    /// What makes a TLS socket of a descriptor.
+    secure: Option<Py<PyAny>>,
     /// Who is in `serve()`.
     parked: Option<(Py<Hub>, ParkId)>,
     /// Whether the lack of descriptors has been reported since it was last over.
@@ -135,7 +137,7 @@ impl WsgiServer {
     #[new]
     #[pyo3(signature = (
         app, environ, *, address, log_info, log_output, log_format, log_x_forwarded_for,
-        log_record, max_size,
+        log_record, log_write, max_size,
         keepalive, keepalive_timeout, socket_timeout, minimum_chunk_size, debug, capitalize, http10,
         url_length_limit, header_line_limit, header_limit, rules,
         log_debug = None, head_timeout = None,
@@ -153,6 +155,7 @@ impl WsgiServer {
         log_format: Option<Py<PyString>>,
         log_x_forwarded_for: bool,
         log_record: Option<Py<PyAny>>,
+        log_write: Option<Py<PyAny>>,
         max_size: usize,
         keepalive: bool,
         keepalive_timeout: Option<f64>,
@@ -219,6 +222,7 @@ impl WsgiServer {
                 log_format,
                 log_x_forwarded_for,
                 log_record,
+                log_write,
             ),
             address,
             limit: max_size.max(1),
@@ -231,18 +235,21 @@ impl WsgiServer {
         })
     }
 
-    /// Accepts and serves connections of the listening descriptor `fileno` until `stop()` is called or an
+    /// Accepts and serves connections of the listening descriptor `fileno`, over TLS if there is a `secure`: it is
+    /// called with the descriptor of each connection and returns the TLS socket that owns it from then on. Until `stop()` is called or an
     /// exception is raised in the calling green thread.
     ///
     /// Then it closes the connections that have no request running, waits for the others, and returns or
     /// raises.
-    fn serve(slf: &Bound<'_, Self>, fileno: RawFd) -> PyResult<()> {
+    #[pyo3(signature = (fileno, secure = None))]
+    fn serve(slf: &Bound<'_, Self>, fileno: RawFd, secure: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let handler: Arc<dyn Ready> = Arc::new(Acceptor(slf.clone().unbind()));
         this.state.with(py, |s| {
             s.listener = Some(fileno);
             s.handler = Some(handler);
+            s.secure = secure;
         });
         // The number may have been that of another listener, which the poller still has in mind.
         io::next_generation(py, fileno);
@@ -315,6 +322,16 @@ impl WsgiServer {
         Self::close_idle(slf);
     }
 
+    /// Writes the lines of the access log that have been gathered.
+    fn flush_log(&self, py: Python<'_>) -> PyResult<()> {
+        self.log.flush(py)
+    }
+
+    /// Logs a line about the server. What is wrong with the log is reported, and not raised.
+    fn log_line(&self, py: Python<'_>, line: &str) -> PyResult<()> {
+        self.log.error(py, line)
+    }
+
     /// Figures: connections `accepted` so far and open `connections`, `requests` so far and `active`.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let open = self.connections(py);
@@ -339,6 +356,7 @@ impl WsgiServer {
                 for worker in &s.workers {
                     worker.traverse(&visit)?;
                 }
+                visit.call(&s.secure)?;
                 visit.call(s.parked.as_ref().map(|(hub, _)| hub))
             })
             .unwrap_or(Ok(()))
@@ -358,6 +376,12 @@ impl WsgiServer {
     /// Whether connections may wait for another request.
     pub(super) fn may_persist(&self) -> bool {
         self.config.keepalive && !self.is_retiring() && !self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// What makes a TLS socket of a descriptor, if connections are to be secured.
+    pub(super) fn securing(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state
+            .with(py, |s| s.secure.as_ref().map(|secure| secure.clone_ref(py)))
     }
 
     /// Counts connections and requests: a clock that tells which of two things was first.

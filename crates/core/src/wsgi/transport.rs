@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyConnectionAbortedError, PyOSError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
@@ -12,10 +12,14 @@ use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use super::files;
 use crate::hub::io::{self as hub_io, Direction};
 use crate::hub::{self, Hub, Wake};
+use crate::net::tls;
 use crate::{clock, errors};
 
 /// The most that is read at once.
 pub const READ_SIZE: usize = 64 * 1024;
+
+/// A TLS record holds no more than this.
+const RECORD: usize = 16 * 1024;
 
 /// How many pieces are written at once: a head or the size of a chunk, a block, the end of a chunk.
 pub const PIECES: usize = 3;
@@ -47,17 +51,25 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
 
 /// Whether there is something to receive.
 pub fn has_unread(fd: RawFd) -> bool {
+    glance(fd) > 0
+}
+
+/// Whether there is nothing to receive, not even the end.
+pub fn is_empty(fd: RawFd) -> bool {
+    glance(fd) < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+}
+
+fn glance(fd: RawFd) -> isize {
     let mut byte = 0_u8;
     // SAFETY: the pointer is that of a live byte, and no more than it is asked for.
-    let count = unsafe {
+    unsafe {
         libc::recv(
             fd,
             (&raw mut byte).cast(),
             1,
             libc::MSG_DONTWAIT | libc::MSG_PEEK,
         )
-    };
-    count > 0
+    }
 }
 
 /// Sends several pieces at once without waiting. `None` means the peer takes nothing now.
@@ -142,7 +154,7 @@ impl Patience {
     }
 
     /// Seconds left.
-    fn left(&mut self) -> Option<f64> {
+    pub fn left(&mut self) -> Option<f64> {
         self.deadline()
             .map(|deadline| clock::seconds(deadline.saturating_sub(clock::now())))
     }
@@ -152,7 +164,15 @@ impl Patience {
 pub enum Transport {
     /// A descriptor, non-blocking by way of its flags for each call.
     Descriptor(RawFd),
-    /// An object with the methods of a socket, such as one that speaks TLS.
+    /// A descriptor with TLS over it.
+    Tls {
+        fd: RawFd,
+        /// The `GreenSSLSocket`, to which the descriptor belongs.
+        socket: Py<PyAny>,
+        /// What `OpenSSL` keeps of it. It does not wait: it says what it would wait for.
+        layer: Py<PyAny>,
+    },
+    /// An object with the methods of a socket.
     Object(Py<PyAny>),
     /// The files of an `HttpProtocol`, which reads some of the bytes itself.
     Protocol(Py<PyAny>),
@@ -165,9 +185,22 @@ impl Transport {
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
             Self::Descriptor(fd) => Self::Descriptor(*fd),
+            Self::Tls { fd, socket, layer } => Self::Tls {
+                fd: *fd,
+                socket: socket.clone_ref(py),
+                layer: layer.clone_ref(py),
+            },
             Self::Object(object) => Self::Object(object.clone_ref(py)),
             Self::Protocol(protocol) => Self::Protocol(protocol.clone_ref(py)),
             Self::Closed => Self::Closed,
+        }
+    }
+
+    /// The descriptor that the hub can wait for.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::Descriptor(fd) | Self::Tls { fd, .. } => Some(*fd),
+            Self::Object(_) | Self::Protocol(_) | Self::Closed => None,
         }
     }
 
@@ -180,6 +213,7 @@ impl Transport {
     ) -> PyResult<usize> {
         match self {
             Self::Descriptor(fd) => read_descriptor(py, *fd, patience, append_to),
+            Self::Tls { fd, layer, .. } => read_tls(layer.bind(py), *fd, patience, append_to),
             Self::Object(object) => {
                 let object = object.bind(py);
                 let left = patience.left();
@@ -226,6 +260,10 @@ impl Transport {
     ) -> PyResult<()> {
         match self {
             Self::Descriptor(fd) => write_descriptor(py, *fd, timeout, pieces),
+            Self::Tls { fd, layer, .. } => {
+                let data = PyBytes::new(py, &pieces.concat());
+                write_tls(layer.bind(py), *fd, timeout, &data)
+            }
             Self::Object(object) => {
                 let object = object.bind(py);
                 object.call_method1(intern!(py, "settimeout"), (timeout,))?;
@@ -387,28 +425,104 @@ fn until_taken(
     timeout: Option<f64>,
     mut step: impl FnMut() -> io::Result<Option<bool>>,
 ) -> PyResult<()> {
-    let mut patience = Patience::new(timeout);
-    let mut progress = Progress::default();
     loop {
         match step() {
             Ok(Some(true)) => return Ok(()),
-            Ok(Some(false)) => {
-                // Progress: the peer has its time for the next part.
-                patience = Patience::new(timeout);
-                progress = Progress::default();
-            }
-            Ok(None) => {
-                progress.begin(fd);
-                if let Err(error) = wait(py, fd, Direction::Write, &mut patience) {
-                    if !error.is_instance_of::<PyTimeoutError>(py) || !progress.is_made(fd) {
-                        return Err(error);
-                    }
-                    patience = Patience::new(timeout);
-                }
-            }
+            Ok(Some(false)) => {}
+            Ok(None) => wait_for_room(py, fd, Direction::Write, timeout)?,
             Err(error) => return Err(errors::io_error(py, &error)),
         }
     }
+}
+
+/// Reads what has been decrypted once, without waiting. `None` means there is nothing yet.
+pub fn receive_tls(
+    layer: &Bound<'_, PyAny>,
+    fd: RawFd,
+    buffer: &mut [u8],
+) -> PyResult<Option<usize>> {
+    let py = layer.py();
+    // To look at the kernel's buffer is cheaper than the exception that says the same.
+    let pending: usize = layer.call_method0(intern!(py, "pending"))?.extract()?;
+    if pending == 0 && is_empty(fd) {
+        return Ok(None);
+    }
+    match layer.call_method1(intern!(py, "read"), (buffer.len().min(RECORD),)) {
+        Ok(data) => {
+            let data = data.cast_into::<PyBytes>()?;
+            let data = data.as_bytes();
+            buffer[..data.len()].copy_from_slice(data);
+            Ok(Some(data.len()))
+        }
+        Err(error) => match tls::wanted(py, &error)? {
+            Some(Direction::Read) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+fn read_tls(
+    layer: &Bound<'_, PyAny>,
+    fd: RawFd,
+    patience: &mut Patience,
+    append_to: &mut Vec<u8>,
+) -> PyResult<usize> {
+    let py = layer.py();
+    loop {
+        match layer.call_method1(intern!(py, "read"), (RECORD,)) {
+            Ok(data) => {
+                let data = data.cast_into::<PyBytes>()?;
+                append_to.extend_from_slice(data.as_bytes());
+                return Ok(data.as_bytes().len());
+            }
+            Err(error) => match tls::wanted(py, &error)? {
+                Some(direction) => wait(py, fd, direction, patience)?,
+                None => return Err(broken(py, error)),
+            },
+        }
+    }
+}
+
+fn write_tls(
+    layer: &Bound<'_, PyAny>,
+    fd: RawFd,
+    timeout: Option<f64>,
+    data: &Bound<'_, PyBytes>,
+) -> PyResult<()> {
+    let py = layer.py();
+    let size = data.as_bytes().len();
+    let mut sent = 0;
+    while sent < size {
+        match layer.call_method1(intern!(py, "write"), (rest_of(data, sent)?,)) {
+            Ok(count) => sent += count.extract::<usize>()?,
+            // It may have written a good part of it all the same.
+            Err(error) => match tls::wanted(py, &error)? {
+                Some(direction) => wait_for_room(py, fd, direction, timeout)?,
+                None => return Err(broken(py, error)),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// The error for a connection whose TLS has failed, if only because the peer has gone without a word.
+#[cold]
+fn broken(py: Python<'_>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyOSError>(py) {
+        PyConnectionAbortedError::new_err(error.value(py).to_string())
+    } else {
+        error
+    }
+}
+
+/// What comes after the first `sent` bytes.
+fn rest_of<'py>(data: &Bound<'py, PyBytes>, sent: usize) -> PyResult<Bound<'py, PyAny>> {
+    let py = data.py();
+    if sent == 0 {
+        return Ok(data.clone().into_any());
+    }
+    let end = isize::try_from(data.as_bytes().len())?;
+    PyMemoryView::from(data)?.get_item(PySlice::new(py, isize::try_from(sent)?, end, 1))
 }
 
 /// Writes to an object until it has taken all.
@@ -421,43 +535,38 @@ fn write_object(object: &Bound<'_, PyAny>, data: &Bound<'_, PyBytes>) -> PyResul
         .unwrap_or(-1);
     let mut sent = 0;
     while sent < size {
-        let mut progress = Progress::default();
-        progress.begin(fd);
-        let rest = if sent == 0 {
-            data.clone().into_any()
-        } else {
-            let view = PyMemoryView::from(data)?;
-            view.get_item(PySlice::new(py, sent as isize, size as isize, 1))?
-        };
-        match object.call_method1(intern!(py, "send"), (rest,)) {
+        let before = queued(fd);
+        match object.call_method1(intern!(py, "send"), (rest_of(data, sent)?,)) {
             Ok(count) => sent += count.extract::<usize>()?,
-            Err(error) if error.is_instance_of::<PyTimeoutError>(py) && progress.is_made(fd) => {}
+            Err(error)
+                if error.is_instance_of::<PyTimeoutError>(py) && is_less(queued(fd), before) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// Whether the peer takes what has been sent. The kernel tells that there is room again only when a good part
-/// of its buffer is free, which may be megabytes, for which a slow client needs minutes.
-#[derive(Default)]
-struct Progress {
-    /// Bytes on their way at the beginning.
-    queued: Option<libc::c_int>,
+/// Waits until more can be written, or until the peer has taken nothing at all for `timeout` seconds.
+///
+/// The kernel tells that there is room again only when a good part of its buffer is free, which may be megabytes,
+/// for which a slow client needs minutes. So it is asked how much the peer has not acknowledged.
+fn wait_for_room(
+    py: Python<'_>,
+    fd: RawFd,
+    direction: Direction,
+    timeout: Option<f64>,
+) -> PyResult<()> {
+    let before = queued(fd);
+    match wait(py, fd, direction, &mut Patience::new(timeout)) {
+        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && is_less(queued(fd), before) => {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
-impl Progress {
-    fn begin(&mut self, fd: RawFd) {
-        if self.queued.is_none() {
-            self.queued = queued(fd);
-        }
-    }
-
-    /// Whether the peer has taken any since the beginning, or since the last call.
-    fn is_made(&mut self, fd: RawFd) -> bool {
-        let before = std::mem::replace(&mut self.queued, queued(fd));
-        matches!((before, self.queued), (Some(before), Some(now)) if now < before)
-    }
+fn is_less(now: Option<libc::c_int>, before: Option<libc::c_int>) -> bool {
+    matches!((now, before), (Some(now), Some(before)) if now < before)
 }
 
 /// How many bytes the peer has not acknowledged yet, where the system tells.
@@ -475,7 +584,13 @@ fn queued(_fd: RawFd) -> Option<libc::c_int> {
     None
 }
 
-fn wait(py: Python<'_>, fd: RawFd, direction: Direction, patience: &mut Patience) -> PyResult<()> {
+/// Waits for a descriptor while there is patience.
+pub fn wait(
+    py: Python<'_>,
+    fd: RawFd,
+    direction: Direction,
+    patience: &mut Patience,
+) -> PyResult<()> {
     let hub = hub::current(py)?;
     let generation = hub_io::generation(py, fd);
     let wake = Hub::wait_ready(&hub, fd, direction, patience.deadline())?;

@@ -12,7 +12,6 @@ use rustix::net::SocketAddrAny;
 
 use super::Connection;
 use crate::wsgi::environ::Addresses;
-use crate::wsgi::transport::Transport;
 
 impl Connection {
     /// The two ends as strings, found out on the first call.
@@ -20,7 +19,7 @@ impl Connection {
         if let Some(known) = self.state.with(py, |s| s.addresses.clone()) {
             return Ok(known);
         }
-        let Transport::Descriptor(fd) = self.transport(py) else {
+        let Some(fd) = self.transport(py).descriptor() else {
             return Err(PyOSError::new_err("the connection has no address"));
         };
         let client = address(fd, |fd| rustix::net::getpeername(fd));

@@ -1,6 +1,9 @@
 //! The end of a connection: lingering, closing, and what says that the client has gone.
 
-use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyTimeoutError};
+use pyo3::exceptions::{
+    PyConnectionError, PyException, PyKeyboardInterrupt, PyOSError, PyTimeoutError,
+};
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -23,7 +26,7 @@ impl Connection {
         let py = slf.py();
         let hub = hub::current(py)?;
         let this = slf.get();
-        let Transport::Descriptor(fd) = this.transport(py) else {
+        let Some(fd) = this.transport(py).descriptor() else {
             return Ok(());
         };
         while this.state.with(py, |s| s.phase == Phase::Lingering) {
@@ -31,12 +34,12 @@ impl Connection {
                 return Ok(());
             }
             let mut scratch = transport::take_scratch();
-            let result = this.receive(py, fd, &mut scratch);
+            let result = this.receive(py, &Transport::Descriptor(fd), fd, &mut scratch);
             transport::return_scratch(scratch);
-            let is_over = match result {
-                Ok(None) => false,
-                Ok(Some(0)) | Err(_) => true,
-                Ok(Some(count)) => this.has_lingered(py, count),
+            let is_over = match result? {
+                None => false,
+                Some(0) => true,
+                Some(count) => this.has_lingered(py, count),
             };
             if is_over {
                 Self::close(slf);
@@ -58,10 +61,15 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let transport = this.transport(py);
-        let (Transport::Descriptor(fd), true) = (transport, this.managed) else {
+        // The descriptor of a connection that has been taken over may be somebody else's by now.
+        let is_ours = this.managed && !this.is_hijacked(py);
+        let (Some(fd), true) = (transport.descriptor(), is_ours) else {
             Self::close(slf);
             return;
         };
+        if let Transport::Tls { layer, .. } = &transport {
+            say_goodbye(layer.bind(py));
+        }
         // SAFETY: shutting down a descriptor of ours; an error means that the peer has gone.
         unsafe { libc::shutdown(fd, libc::SHUT_WR) };
         this.state.with(py, |s| {
@@ -92,7 +100,7 @@ impl Connection {
             )
         });
         match transport {
-            Transport::Closed => return,
+            Transport::Closed => {}
             Transport::Descriptor(fd) => {
                 if let Some(hub) = hub::existing(py) {
                     let waiter = hub
@@ -105,6 +113,17 @@ impl Connection {
                 }
                 // SAFETY: the descriptor is this connection's, and nobody uses it after this.
                 unsafe { libc::close(fd) };
+            }
+            Transport::Tls { fd, socket, layer } => {
+                if let Some(hub) = hub::existing(py) {
+                    let waiter = hub
+                        .get()
+                        .io
+                        .with(py, |io| io.unwait_handler(fd, Direction::Read));
+                    drop(waiter);
+                }
+                say_goodbye(layer.bind(py));
+                close_object(socket.bind(py));
             }
             Transport::Object(object) => close_object(object.bind(py)),
             // It closes its socket itself.
@@ -148,8 +167,26 @@ pub(in crate::wsgi) fn is_disconnect(py: Python<'_>, error: &PyErr) -> bool {
             })
 }
 
+/// Sends the peer the end of TLS, so that it can tell it from a connection that was cut. What fails has been closed
+/// already, or has no room for it.
+fn say_goodbye(layer: &Bound<'_, PyAny>) {
+    let py = layer.py();
+    if let Err(error) = layer.call_method0(intern!(py, "shutdown")) {
+        postpone(py, error);
+    }
+}
+
+/// After an error where none can be raised: the interrupt of the program is to come again, all else is about a
+/// client that has gone.
+pub(super) fn postpone(py: Python<'_>, error: PyErr) {
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        // SAFETY: it only notes that the signal has come; the GIL is held.
+        unsafe { ffi::PyErr_SetInterrupt() };
+    }
+}
+
 /// Shuts down and closes a socket-like object; what fails has been closed by the peer.
-fn close_object(object: &Bound<'_, PyAny>) {
+pub(super) fn close_object(object: &Bound<'_, PyAny>) {
     let py = object.py();
     let _gone = object.call_method1(intern!(py, "shutdown"), (libc::SHUT_RDWR,));
     if let Err(error) = object.call_method0(intern!(py, "close"))

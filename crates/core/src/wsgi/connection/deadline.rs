@@ -7,7 +7,6 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::hub::io::{Direction, IoHandler};
 use crate::hub::scheduler::Due;
-use crate::wsgi::transport::Transport;
 use crate::wsgi::worker::Worker;
 
 impl Connection {
@@ -103,7 +102,9 @@ impl Connection {
             Phase::Busy | Phase::Closed => {}
             _ if deadline == u64::MAX => {}
             _ if deadline > clock::now() => this.arm(py, hub, deadline),
-            Phase::Head if this.state.with(py, |s| s.awaits_proxy) => Self::close(slf),
+            Phase::Head if this.state.with(py, |s| s.awaits_tls || s.awaits_proxy) => {
+                Self::close(slf);
+            }
             // Whoever has sent something is told why there is no answer to it.
             Phase::Head if this.head_is_late(py) => {
                 this.stop_waiting(py, hub);
@@ -121,7 +122,7 @@ impl Connection {
 
     /// Takes back the wait for data.
     fn stop_waiting(&self, py: Python<'_>, hub: &Bound<'_, Hub>) {
-        if let Transport::Descriptor(fd) = self.transport(py) {
+        if let Some(fd) = self.transport(py).descriptor() {
             let waiter = hub
                 .get()
                 .io

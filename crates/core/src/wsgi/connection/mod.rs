@@ -22,6 +22,7 @@ mod running;
 mod sending;
 mod session;
 mod takeover;
+mod tls;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -74,6 +75,8 @@ struct State {
     addresses: Option<Arc<Addresses>>,
     /// The bound method `set_idle`, made on the first request.
     set_idle: Option<Py<PyAny>>,
+    /// Whether the handshake of TLS is to come first.
+    awaits_tls: bool,
     /// Whether a PROXY header is to come first.
     awaits_proxy: bool,
     /// How many requests it has made.
@@ -169,8 +172,15 @@ impl Connection {
         visit.call(&self.server)?;
         self.state
             .peek(|s| {
-                if let Transport::Object(object) | Transport::Protocol(object) = &s.transport {
-                    visit.call(object)?;
+                match &s.transport {
+                    Transport::Object(object) | Transport::Protocol(object) => {
+                        visit.call(object)?;
+                    }
+                    Transport::Tls { socket, layer, .. } => {
+                        visit.call(socket)?;
+                        visit.call(layer)?;
+                    }
+                    Transport::Descriptor(_) | Transport::Closed => {}
                 }
                 visit.call(&s.set_idle)?;
                 visit.call(&s.farewell)?;
@@ -197,13 +207,15 @@ impl Connection {
         let py = server.py();
         let config = &server.get().config;
         let awaits_proxy = config.proxy_protocol.is_some();
+        let awaits_tls = managed && server.get().securing(py).is_some();
+        let has_preface = awaits_proxy || awaits_tls;
         let connection = Py::new(
             py,
             Self {
                 server: server.clone().unbind(),
                 managed,
                 state: GilCell::new(State {
-                    phase: if awaits_proxy {
+                    phase: if has_preface {
                         Phase::Head
                     } else {
                         Phase::Idle
@@ -217,6 +229,7 @@ impl Connection {
                     exchange: None,
                     addresses,
                     set_idle: None,
+                    awaits_tls,
                     awaits_proxy,
                     requests: 0,
                     turn: server.get().turn().saturating_sub(1),
@@ -226,7 +239,7 @@ impl Connection {
                     armed: u64::MAX,
                     deadline: u64::MAX,
                     lingered: 0,
-                    head_deadline: if awaits_proxy {
+                    head_deadline: if has_preface {
                         deadline::after_now(config.head_timeout)
                     } else {
                         u64::MAX
@@ -323,17 +336,18 @@ impl Connection {
     /// Whether it waits for a request and has sent nothing of one; since when, in turns of the server.
     pub(super) fn idle_since(&self, py: Python<'_>) -> Option<u64> {
         self.state.with(py, |s| {
-            let is_idle = self.managed && s.phase == Phase::Idle && s.buffer.is_empty();
+            let waits = s.phase == Phase::Idle
+                || (s.phase == Phase::Head && (s.awaits_tls || s.awaits_proxy));
+            let is_idle = self.managed && waits && s.buffer.is_empty();
             is_idle.then_some(s.turn)
         })
     }
 
     /// Whether the client has sent something that has not been read.
     pub(super) fn has_unread(&self, py: Python<'_>) -> bool {
-        match self.transport(py) {
-            Transport::Descriptor(fd) => transport::has_unread(fd),
-            _ => false,
-        }
+        self.transport(py)
+            .descriptor()
+            .is_some_and(transport::has_unread)
     }
 
     fn blame(&self, py: Python<'_>, error: &PyErr) {

@@ -60,7 +60,7 @@ impl Connection {
     }
 
     /// Takes what a proxy said for the client's address.
-    fn introduce(&self, py: Python<'_>, said: Said) -> PyResult<()> {
+    pub(super) fn introduce(&self, py: Python<'_>, said: Said) -> PyResult<()> {
         let known = self.addresses(py)?;
         let trusted = &self.server.get().config.trusted;
         let (client, is_proxy) = match said {

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 use eventlet_http1::{BodyDecoder, BodyLength, RequestError};
 use eventlet_uwsgi::Limits as PacketLimits;
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyException, PyTimeoutError};
 use pyo3::prelude::*;
 
 use super::deadline::SILENT;
@@ -72,19 +72,29 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         loop {
-            let (phase, transport) = this
+            let (phase, transport, awaits_tls) = this
                 .state
-                .with(py, |s| (s.phase, s.transport.clone_ref(py)));
-            let Transport::Descriptor(fd) = transport else {
+                .with(py, |s| (s.phase, s.transport.clone_ref(py), s.awaits_tls));
+            let Some(fd) = transport.descriptor() else {
                 return Ok(false);
             };
             if phase == Phase::Closed || phase == Phase::Busy {
                 return Ok(false);
             }
+            if awaits_tls {
+                return Self::await_handshake(slf, hub, fd);
+            }
+            // The end of a connection is about bytes, whatever they mean.
+            let transport = if phase == Phase::Lingering {
+                Transport::Descriptor(fd)
+            } else {
+                transport
+            };
             let mut scratch = transport::take_scratch();
-            let next = match this.receive(py, fd, &mut scratch) {
+            let next = match this.receive(py, &transport, fd, &mut scratch) {
                 Ok(None) => Ok(Next::Wait),
-                Ok(Some(0)) | Err(_) => {
+                Err(error) => Err(error),
+                Ok(Some(0)) => {
                     transport::return_scratch(scratch);
                     Self::close(slf);
                     return Ok(false);
@@ -113,17 +123,49 @@ impl Connection {
         }
     }
 
-    /// Reads once without waiting. `None` means there is nothing yet.
+    /// Before the handshake: true once there is something to begin it with.
+    fn await_handshake(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>, fd: RawFd) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        if transport::is_empty(fd) {
+            this.state.with(py, |s| s.drained = true);
+            if Self::await_data(slf, hub, fd)? {
+                return Ok(false);
+            }
+        }
+        this.state.with(py, |s| {
+            s.phase = Phase::Busy;
+            s.interruptible = true;
+        });
+        Ok(true)
+    }
+
+    /// Reads once without waiting. `None` means there is nothing yet, 0 the end, whatever has brought it about.
+    ///
+    /// # Errors
+    ///
+    /// What ends programs: an interrupt may come while `OpenSSL` is at work.
     pub(super) fn receive(
         &self,
         py: Python<'_>,
+        transport: &Transport,
         fd: RawFd,
         buffer: &mut [u8],
-    ) -> std::io::Result<Option<usize>> {
+    ) -> PyResult<Option<usize>> {
+        if let Transport::Tls { layer, .. } = transport {
+            let result = transport::receive_tls(layer.bind(py), fd, buffer);
+            // There may be more, in this record or the next, until a look at it says otherwise.
+            self.state
+                .with(py, |s| s.drained = matches!(result, Ok(None)));
+            return match result {
+                Err(error) if error.is_instance_of::<PyException>(py) => Ok(Some(0)),
+                other => other,
+            };
+        }
         let result = transport::receive(fd, buffer);
         let full = matches!(result, Ok(Some(count)) if count == buffer.len());
         self.state.with(py, |s| s.drained = !full);
-        result
+        Ok(result.unwrap_or(Some(0)))
     }
 
     /// Waits in the hub for data; false if there is some already.
@@ -267,7 +309,7 @@ impl Connection {
         // Making all these objects may have run other code, which may have closed this.
         let (next, old) = self.state.with(py, |s| {
             if s.phase == Phase::Closed {
-                return (Next::Over, Some(exchange));
+                return (Next::Over, (Some(exchange), None));
             }
             s.phase = Phase::Busy;
             s.interruptible = false;
@@ -277,7 +319,7 @@ impl Connection {
             s.buffer = rest;
             s.body = BodyDecoder::new(body);
             s.body_length = body;
-            (Next::Run, s.exchange.replace(exchange))
+            (Next::Run, (s.exchange.replace(exchange), s.farewell.take()))
         });
         drop(old);
         next
@@ -300,16 +342,18 @@ impl Connection {
         let this = slf.get();
         let hub = hub::current(py)?;
         loop {
-            let Transport::Descriptor(fd) = this.transport(py) else {
+            let transport = this.transport(py);
+            let Some(fd) = transport.descriptor() else {
                 return Ok(Next::Over);
             };
             if Self::await_data(slf, &hub, fd)? {
                 return Ok(Next::Wait);
             }
             let mut scratch = transport::take_scratch();
-            let next = match this.receive(py, fd, &mut scratch) {
+            let next = match this.receive(py, &transport, fd, &mut scratch) {
                 Ok(None) => Ok(Next::Wait),
-                Ok(Some(0)) | Err(_) => {
+                Err(error) => Err(error),
+                Ok(Some(0)) => {
                     transport::return_scratch(scratch);
                     Self::close(slf);
                     return Ok(Next::Over);

@@ -10,7 +10,7 @@ use super::{Connection, Next, Phase, Refusal};
 use crate::hub;
 use crate::wsgi::date;
 use crate::wsgi::exchange::{After, Exchange};
-use crate::wsgi::log::Entry;
+use crate::wsgi::log::{AccessLog, Entry};
 use crate::wsgi::transport::{self, Transport};
 
 /// How many pipelined requests run before others get a turn.
@@ -56,6 +56,9 @@ impl Connection {
     ) -> PyResult<Option<Py<Exchange>>> {
         let py = slf.py();
         let this = slf.get();
+        if this.state.with(py, |s| s.awaits_tls) && !Self::shake_hands(slf)? {
+            return Ok(None);
+        }
         loop {
             if let Some(after) = after.take() {
                 let has_more = this.state.with(py, |s| !s.buffer.is_empty());
@@ -94,7 +97,7 @@ impl Connection {
                     Next::Wait => {}
                 }
             }
-            if this.managed && matches!(this.transport(py), Transport::Descriptor(_)) {
+            if this.managed && this.transport(py).descriptor().is_some() {
                 match Self::more_at_once(slf)? {
                     Next::Run => continue,
                     Next::Wait | Next::Over => return Ok(None),
@@ -158,7 +161,7 @@ impl Connection {
         match self.transport(py) {
             // A fresh connection has room for an answer this short; one that has not is not owed any.
             Transport::Descriptor(fd) => drop(transport::send(fd, [&answer, b"", b""])),
-            object @ (Transport::Object(_) | Transport::Protocol(_)) => {
+            object @ (Transport::Object(_) | Transport::Protocol(_) | Transport::Tls { .. }) => {
                 object.write(py, Some(ANSWER_TIME), [&answer, b"", b""])?;
             }
             Transport::Closed => {}
@@ -173,8 +176,8 @@ impl Connection {
             return Ok(());
         }
         let addresses = self.addresses(py)?;
-        server.log.request(
-            py,
+        AccessLog::request(
+            self.server.bind(py),
             &Entry {
                 environ: None,
                 client_ip: addresses.remote_addr.bind(py).to_str()?,
