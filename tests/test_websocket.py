@@ -16,122 +16,27 @@ from eventlet.event import Event
 from eventlet.green import socket, ssl
 from eventlet.websocket import RFC6455WebSocket, WebSocketWSGI
 from support import certificates
-
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+from support.websocket_wire import (
+    ACCEPT,
+    BINARY,
+    CLOSE,
+    KEY,
+    PING,
+    PONG,
+    TEXT,
+    Wire,
+    echo,
+    frame,
+    opened,
+    request,
+    serving,
+)
 
 
 @pytest.fixture(autouse=True)
 def limit():
     with eventlet.Timeout(20), contextlib.ExitStack() as Wire.open:
         yield
-
-
-@contextlib.contextmanager
-def serving(app, sock=None, log=None, **options):
-    """Serve an application; gives the address."""
-    listener = eventlet.listen(("127.0.0.1", 0)) if sock is None else sock
-    log = io.StringIO() if log is None else log
-    server = eventlet.spawn(wsgi.server, listener, app, log=log, **options)
-    try:
-        yield listener.getsockname()
-    finally:
-        server.kill()
-
-
-def request(path="/", version="13", key=KEY, headers=()):
-    lines = [
-        f"GET {path} HTTP/1.1",
-        "Host: test",
-        "Upgrade: websocket",
-        "Connection: keep-alive, Upgrade",
-        f"Sec-WebSocket-Version: {version}",
-        f"Sec-WebSocket-Key: {key}",
-        *headers,
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def frame(opcode, payload=b"", fin=True, mask=b"\x01\x02\x03\x04", length=None, rsv=0):
-    """A frame of a client."""
-    first = (0x80 if fin else 0) | rsv << 4 | opcode
-    length = len(payload) if length is None else length
-    if length < 126:
-        head = struct.pack("!BB", first, 0x80 | length)
-    elif length < 65536:
-        head = struct.pack("!BBH", first, 0x80 | 126, length)
-    else:
-        head = struct.pack("!BBQ", first, 0x80 | 127, length)
-    return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-
-
-class Wire:
-    """A client that sees every byte."""
-
-    def __init__(self, address, data=None, sock=None):
-        self.sock = eventlet.connect(address) if sock is None else sock
-        self.open.callback(self.sock.close)
-        self.received = b""
-        if data is None:
-            data = request()
-        self.sock.sendall(data)
-
-    def head(self):
-        while b"\r\n\r\n" not in self.received:
-            self.more()
-        head, _, self.received = self.received.partition(b"\r\n\r\n")
-        return head.decode("latin-1").split("\r\n")
-
-    def more(self):
-        data = self.sock.recv(65536)
-        if not data:
-            raise EOFError
-        self.received += data
-
-    def take(self, size):
-        while len(self.received) < size:
-            self.more()
-        taken, self.received = self.received[:size], self.received[size:]
-        return taken
-
-    def frame(self):
-        first, length = self.take(2)
-        if length == 126:
-            (length,) = struct.unpack("!H", self.take(2))
-        elif length == 127:
-            (length,) = struct.unpack("!Q", self.take(8))
-        assert first & 0x70 == 0
-        return first & 15, self.take(length)
-
-    def closed_with(self):
-        """The code of the closing frame that comes next; then the end of the connection."""
-        opcode, payload = self.frame()
-        assert opcode == CLOSE
-        assert self.is_at_end()
-        return struct.unpack("!H", payload[:2])[0] if payload else None
-
-    def is_at_end(self):
-        return self.received == b"" and self.sock.recv(1) == b""
-
-    def send(self, *frames):
-        self.sock.sendall(b"".join(frames))
-
-
-def echo(ws):
-    for message in ws:
-        ws.send(message)
-
-
-@contextlib.contextmanager
-def opened(app=None, headers=(), **options):
-    """A client of a server, after the handshake."""
-    app = WebSocketWSGI(echo) if app is None else app
-    with serving(app, **options) as address:
-        wire = Wire(address, request(headers=headers))
-        assert wire.head()[0] == "HTTP/1.1 101 Switching Protocols"
-        yield wire
-        wire.sock.close()
 
 
 # ------------------------------------------------------------------------------------------------
@@ -211,6 +116,18 @@ def test_compression_is_agreed_to_if_wanted():
     assert head[-1] == f"Sec-WebSocket-Extensions: {agreed}"
     plain = answer(WebSocketWSGI(echo, compression=False), request(headers=fields))
     assert plain[-1] == f"Sec-WebSocket-Accept: {ACCEPT}"
+
+
+def test_compression_without_a_context():
+    fields = ["Sec-WebSocket-Extensions: permessage-deflate"]
+    app = WebSocketWSGI(echo, context_takeover=False)
+    with serving(app) as address:
+        wire = Wire(address, request(headers=fields))
+        agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        assert wire.head()[-1] == f"Sec-WebSocket-Extensions: {agreed}"
+        for _ in range(2):
+            wire.send(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4))
+            assert wire.take(9) == b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"
 
 
 def test_what_came_with_the_handshake_is_not_lost():
@@ -488,207 +405,19 @@ def test_a_server_that_stops_says_so(listener):
 
 
 # ------------------------------------------------------------------------------------------------
-# Waiting
-
-
-def test_waiting_with_a_limit_leaves_the_connection_usable():
-    def handler(ws):
-        with pytest.raises(TimeoutError):
-            ws.wait(timeout=0.01)
-        with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.01):
-            ws.wait()
-        ws.socket.settimeout(0.01)
-        with pytest.raises(TimeoutError):
-            ws.wait()
-        ws.socket.settimeout(None)
-        step.send(True)
-        with pytest.raises(TimeoutError):
-            ws.wait(timeout=0.05)  # in the middle of a frame
-        half.send(True)
-        ws.send(ws.wait(timeout=10))
-
-    step, half = Event(), Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        data = frame(TEXT, b"in two parts")
-        step.wait()
-        wire.send(data[:8])
-        half.wait()
-        wire.send(data[8:])
-        assert wire.frame() == (TEXT, b"in two parts")
-
-
-def test_a_killed_wait_leaves_the_connection_usable():
-    def handler(ws):
-        waiting = eventlet.spawn(ws.wait)
-        eventlet.sleep(0)
-        waiting.kill()
-        ready.send(True)
-        ws.send(ws.wait())
-
-    ready = Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        ready.wait()
-        wire.send(frame(TEXT, b"still here"))
-        assert wire.frame() == (TEXT, b"still here")
-
-
-def test_closing_ends_a_wait_of_another_green_thread():
-    def handler(ws):
-        waiting = eventlet.spawn(ws.wait)
-        eventlet.sleep(0)
-        ws.close()
-        ended.send(waiting.wait())
-
-    ended = Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        assert wire.closed_with() is None
-        assert ended.wait() is None
-
-
-# ------------------------------------------------------------------------------------------------
-# Sending
-
-
-def stuffed(ws):
-    """Send until the client takes no more; returns how many messages were sent in full."""
-    sent = 0
-    with eventlet.Timeout(0.2, False):
-        while True:
-            ws.send(b"%7d" % sent + b"x" * 100_000)
-            sent += 1
-    return sent
-
-
-def test_sending_waits_for_the_client_and_a_message_is_whole_or_not_sent():
-    def handler(ws):
-        count.send(stuffed(ws))
-        ws.send("the end")
-
-    count = Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        sent = count.wait()
-        assert 1 < sent < 1000
-        numbers = []
-        while (received := wire.frame())[0] == BINARY:
-            assert len(received[1]) == 100_007
-            numbers.append(int(received[1][:7]))
-        assert received == (TEXT, b"the end")
-        # The one that was interrupted counts if a part of it had left.
-        assert numbers in (list(range(sent)), list(range(sent + 1)))
-
-
-def test_an_interrupted_message_is_finished_without_another():
-    def handler(ws):
-        count.send(stuffed(ws))
-        assert ws.wait() == "go on"
-
-    count = Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        sent = count.wait()
-        while sent:
-            assert wire.frame()[0] == BINARY
-            sent -= 1
-        wire.send(frame(TEXT, b"go on"))
-        opcode, payload = wire.frame()
-        if opcode == BINARY:
-            assert len(payload) == 100_007
-            opcode, payload = wire.frame()
-        assert opcode == CLOSE
-
-
-def test_messages_of_several_senders_stay_apart():
-    def handler(ws):
-        def send(character):
-            for _ in range(20):
-                ws.send(character * 200_000)
-
-        senders = [eventlet.spawn(send, character) for character in "abcde"]
-        for sender in senders:
-            sender.wait()
-
-    with opened(WebSocketWSGI(handler)) as wire:
-        counts = dict.fromkeys("abcde", 0)
-        for _ in range(100):
-            opcode, payload = wire.frame()
-            assert opcode == TEXT
-            text = payload.decode()
-            assert text == text[0] * 200_000
-            counts[text[0]] += 1
-        assert set(counts.values()) == {20}
-        assert wire.closed_with() is None
-
-
-def test_pings_are_answered_while_nothing_can_leave():
-    def handler(ws):
-        sender = eventlet.spawn(stuffed, ws)
-        assert ws.wait() == "after the pings"
-        waited.send(True)
-        sender.wait()
-
-    waited = Event()
-    with opened(WebSocketWSGI(handler)) as wire:
-        eventlet.sleep(0.1)
-        wire.send(*(frame(PING, b"%d" % i) for i in range(5)), frame(TEXT, b"after the pings"))
-        waited.wait()
-        pongs = []
-        while (received := wire.frame())[0] != CLOSE:
-            if received[0] == PONG:
-                pongs.append(received[1])
-        # Only the last has to be answered.
-        assert pongs[-1:] == [b"4"]
-
-
-# ------------------------------------------------------------------------------------------------
-# Keeping alive
-
-
-def test_a_dead_client_is_found_out():
-    def handler(ws):
-        ended.send((ws.wait(), ws.close_code))
-
-    ended = Event()
-    with opened(WebSocketWSGI(handler, ping_interval=0.02, ping_timeout=0.02)) as wire:
-        assert wire.frame() == (PING, b"")
-        assert ended.wait() == (None, 1006)
-
-
-def test_a_client_that_answers_is_kept():
-    with opened(WebSocketWSGI(echo, ping_interval=0.01, ping_timeout=5)) as wire:
-        for _ in range(5):
-            opcode, payload = wire.frame()
-            assert opcode == PING
-            wire.send(frame(PONG, payload), frame(TEXT, b"x"))
-            while wire.frame() != (TEXT, b"x"):
-                pass
-
-
-def test_what_nobody_has_read_counts_as_a_sign_of_life():
-    def handler(ws):
-        eventlet.sleep(0.2)
-        ws.send(ws.wait())
-
-    with opened(WebSocketWSGI(handler, ping_interval=0.02)) as wire:
-        wire.send(frame(TEXT, b"here"))
-        while (received := wire.frame())[0] == PING:
-            pass
-        assert received == (TEXT, b"here")
-
-
-@pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0)])
-def test_intervals_are_above_zero(arguments):
-    with pytest.raises(ValueError, match="not a number of seconds above 0"):
-        RFC6455WebSocket(None, {}).keep_alive(*arguments)
-
-
-# ------------------------------------------------------------------------------------------------
 # Other servers, sockets and applications
 
 
-def test_over_tls(tmp_path):
-    cert, key = certificates.make(tmp_path)
+def tls(listener, folder):
+    """A listener wrapped for TLS, and a context for clients of it."""
+    cert, key = certificates.make(folder)
     context = ssl.create_default_context(_ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
-    listener = context.wrap_socket(eventlet.listen(("127.0.0.1", 0)), server_side=True)
+    return context.wrap_socket(listener, server_side=True), ssl.create_default_context(cafile=cert)
+
+
+def test_over_tls(tmp_path):
+    listener, trust = tls(eventlet.listen(("127.0.0.1", 0)), tmp_path)
     ended = Event()
 
     def handler(ws):
@@ -698,7 +427,6 @@ def test_over_tls(tmp_path):
         ended.send(ws.close_code)
 
     with serving(WebSocketWSGI(handler), listener) as address:
-        trust = ssl.create_default_context(cafile=cert)
         sock = trust.wrap_socket(eventlet.connect(address), server_hostname="localhost")
         wire = Wire(None, sock=sock)
         wire.head()
@@ -708,6 +436,37 @@ def test_over_tls(tmp_path):
         wire.send(frame(CLOSE, b"\x03\xe8"))
         assert wire.frame() == (CLOSE, b"\x03\xe8")
         assert ended.wait() == 1000
+
+
+@pytest.mark.parametrize("kind", ["plain", "pool", "tls"])
+def test_the_time_limits_of_requests_are_not_those_of_a_websocket(kind, tmp_path):
+    options = dict.fromkeys(["head_timeout", "body_timeout", "send_timeout", "keepalive"], 0.5)
+    listener = eventlet.listen(("127.0.0.1", 0))
+    if kind == "pool":
+        options["custom_pool"] = eventlet.GreenPool()
+    elif kind == "tls":
+        listener, trust = tls(listener, tmp_path)
+    with serving(WebSocketWSGI(echo), listener, **options) as address:
+        sock = eventlet.connect(address)
+        if kind == "tls":
+            sock = trust.wrap_socket(sock, server_hostname="localhost")
+        wire = Wire(None, sock=sock)
+        wire.head()
+        eventlet.sleep(0.7)
+        wire.send(frame(TEXT, b"still there"))
+        assert wire.frame() == (TEXT, b"still there")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_timeout_of_all_sockets_is_one_of_websockets_too(pooled):
+    def handler(ws):
+        with pytest.raises(TimeoutError):
+            ws.wait()
+        ws.send("late")
+
+    pool = {"custom_pool": eventlet.GreenPool()} if pooled else {}
+    with opened(WebSocketWSGI(handler), socket_timeout=0.05, **pool) as wire:
+        assert wire.frame() == (TEXT, b"late")
 
 
 def test_over_a_unix_socket(tmp_path):

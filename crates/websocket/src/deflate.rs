@@ -3,6 +3,7 @@
 //! A window of 256 bytes (8 bits) can be negotiated, but zlib cannot compress for it. What can always be done is
 //! to send messages as they are, so an end that is bound to it does that.
 
+use std::cell::Cell;
 use std::fmt;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -21,6 +22,12 @@ const MIN_USABLE_BITS: u8 = 9;
 
 /// What a flush ends with. It is not sent (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+thread_local! {
+    /// The last one that was done with, and its window: making one takes far longer than most messages.
+    static SPARE_COMPRESS: Cell<Option<(u8, Box<Compress>)>> = const { Cell::new(None) };
+    static SPARE_DECOMPRESS: Cell<Option<(u8, Box<Decompress>)>> = const { Cell::new(None) };
+}
 
 /// By how much the output grows when it is full, in bytes.
 const STEP: usize = 16 * 1024;
@@ -77,6 +84,17 @@ impl Parameters {
             return Err("server_no_context_takeover was not granted".to_owned());
         }
         Ok(Some(agreed))
+    }
+
+    /// The same with each message compressed by itself, which a server may ask for unasked: neither end keeps
+    /// anything from one message to the next then, and they compress less.
+    #[must_use]
+    pub fn without_context(self) -> Self {
+        Self {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            ..self
+        }
     }
 
     /// `valueless` is what window bits without a value stand for, if that is allowed.
@@ -192,11 +210,14 @@ impl Deflater {
     pub fn deflate(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
         let bits = self.bits.max(MIN_USABLE_BITS);
         let state = self.state.get_or_insert_with(|| {
-            Box::new(Compress::new_with_window_bits(
-                Compression::default(),
-                false,
-                bits,
-            ))
+            let spare = SPARE_COMPRESS.take().filter(|(window, _)| *window == bits);
+            spare.map_or_else(
+                || {
+                    let level = Compression::default();
+                    Box::new(Compress::new_with_window_bits(level, false, bits))
+                },
+                |(_, state)| state,
+            )
         });
         let start = out.len();
         let mut rest = payload;
@@ -218,8 +239,11 @@ impl Deflater {
                 // Nothing has come since the last flush, so there is none. What is sent for an empty block.
                 out.push(0);
             }
-            if self.resets {
-                self.state = None;
+            if self.resets
+                && let Some(mut state) = self.state.take()
+            {
+                state.reset();
+                SPARE_COMPRESS.set(Some((bits, state)));
             }
         }
     }
@@ -265,9 +289,15 @@ impl Inflater {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let bits = self.bits.max(MIN_USABLE_BITS);
-        let state = self
-            .state
-            .get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)));
+        let state = self.state.get_or_insert_with(|| {
+            let spare = SPARE_DECOMPRESS
+                .take()
+                .filter(|(window, _)| *window == bits);
+            spare.map_or_else(
+                || Box::new(Decompress::new_with_window_bits(false, bits)),
+                |(_, state)| state,
+            )
+        });
         // One byte more, to see that there are too many.
         let most = usize::try_from(limit)
             .unwrap_or(usize::MAX)
@@ -310,8 +340,12 @@ impl Inflater {
     /// Those of [`inflate`](Self::inflate).
     pub fn finish(&mut self, limit: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.inflate(&TAIL, limit, out)?;
-        if self.resets {
-            self.state = None;
+        if self.resets
+            && let Some(mut state) = self.state.take()
+        {
+            state.reset(false);
+            let bits = self.bits.max(MIN_USABLE_BITS);
+            SPARE_DECOMPRESS.set(Some((bits, state)));
         }
         Ok(())
     }

@@ -28,13 +28,21 @@ pub fn websocket_accept(key: &str) -> String {
 }
 
 /// What a server agrees to of a client's `Sec-WebSocket-Extensions`: a dict as `RFC6455WebSocket.extensions`, and
-/// the header for the answer; or None.
+/// the header for the answer; or None. Without `context_takeover` each message is compressed by itself.
 #[pyfunction]
 pub fn websocket_negotiate<'py>(
     py: Python<'py>,
     offers: &str,
+    context_takeover: bool,
 ) -> PyResult<Option<(Bound<'py, PyDict>, String)>> {
     Parameters::accept(offers)
+        .map(|agreed| {
+            if context_takeover {
+                agreed
+            } else {
+                agreed.without_context()
+            }
+        })
         .map(|agreed| Ok((extensions(py, agreed)?, agreed.to_string())))
         .transpose()
 }

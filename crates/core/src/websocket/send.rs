@@ -475,7 +475,9 @@ impl WebSocketBase {
                 return Err(PyRuntimeError::new_err("the WebSocket has no socket"));
             };
             let socket = socket.bind(py);
-            let fd = fd::of(socket)?;
+            let Ok(fd) = fd::of(socket) else {
+                return Err(errors::os_error(py, libc::EPIPE));
+            };
             let errno = match io::send(fd, rest, more) {
                 Ok(count) => {
                     sent += count;
@@ -492,6 +494,10 @@ impl WebSocketBase {
                 _ => return Err(errors::os_error(py, errno)),
             };
             if let Err(error) = waited {
+                if fd::of(socket).is_err() {
+                    // Another green thread has closed it.
+                    return Err(errors::os_error(py, libc::EPIPE));
+                }
                 if sent > 0 || must {
                     let mut unsent = rest.to_vec();
                     unsent.extend_from_slice(more);

@@ -309,7 +309,7 @@ impl Connection {
         // Making all these objects may have run other code, which may have closed this.
         let (next, old) = self.state.with(py, |s| {
             if s.phase == Phase::Closed {
-                return (Next::Over, Some(exchange));
+                return (Next::Over, (Some(exchange), None));
             }
             s.phase = Phase::Busy;
             s.interruptible = false;
@@ -319,7 +319,7 @@ impl Connection {
             s.buffer = rest;
             s.body = BodyDecoder::new(body);
             s.body_length = body;
-            (Next::Run, s.exchange.replace(exchange))
+            (Next::Run, (s.exchange.replace(exchange), s.farewell.take()))
         });
         drop(old);
         next

@@ -18,7 +18,13 @@ impl Connection {
         let this = slf.get();
         let fd = match this.transport(py) {
             Transport::Object(object) => {
-                this.state.with(py, |s| s.hijacked = true);
+                let taken = this
+                    .state
+                    .with(py, |s| std::mem::replace(&mut s.hijacked, true));
+                if !taken {
+                    // The limits so far were those of the request.
+                    this.set_timeout(object.bind(py))?;
+                }
                 return Ok(object);
             }
             Transport::Tls { socket, .. } => {
@@ -38,12 +44,23 @@ impl Connection {
         let family = socket_option(fd, libc::SO_DOMAIN)?;
         let kind = socket_option(fd, libc::SO_TYPE)?;
         let socket = make.call((family, kind, 0), Some(&kwargs))?;
+        if this.server.get().config.socket_timeout.is_some() {
+            this.set_timeout(&socket)?;
+        }
         let old = this.state.with(py, |s| {
             s.hijacked = true;
             std::mem::replace(&mut s.transport, Transport::Object(socket.clone().unbind()))
         });
         drop(old);
         Ok(socket.unbind())
+    }
+
+    /// Gives a socket the time limit that the server's user wants for all sockets of clients.
+    fn set_timeout(&self, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+        let seconds = self.server.get().config.socket_timeout;
+        socket
+            .call_method1(intern!(socket.py(), "settimeout"), (seconds,))
+            .map(drop)
     }
 }
 
