@@ -171,6 +171,17 @@ def test_limits_reach_the_server(tmp_path: Path) -> None:
     assert read('proxy-protocol = "v2"', tmp_path).proxy_protocol == "v2"
 
 
+def test_limits_are_in_force(serve: Callable[..., Program]) -> None:
+    program = serve("--max-body-size", "10", "--max-header-count", "8", "--max-request-line", "99")
+    port = program.port()
+    assert fetch(port, "/", "POST", b"x" * 10)[0] == 200
+    assert fetch(port, "/", "POST", b"x" * 11)[0] == 413
+    assert fetch(port, headers={f"X-{n}": "x" for n in range(9)})[0] == 431
+    assert fetch(port, "/" + "x" * 100)[0] == 414
+    assert fetch(port, "/multiprocess")[1] == b"False"
+    assert program.stop() == 0
+
+
 # --check
 
 

@@ -60,6 +60,7 @@ def test_workers_serve(serve: Callable[..., Program]) -> None:
         load.wait_for_more(50)
     assert pids(load) <= children
     assert not load.result.lost
+    assert fetch(program.port(), "/multiprocess")[1] == b"True"
     assert program.stop() == 0
     assert program.stderr == ""
     wait_for_end(children)
@@ -233,6 +234,34 @@ def test_requests_that_take_too_long_are_cut_off(serve: Callable[..., Program]) 
     program.wait_for("^holding$")
     assert program.stop() == 0
     assert "eventlet: requests still running after 0.2 s were cut off\n" in program.stderr
+
+
+#: Becomes a server on a terminal, whose other end it inherits.
+ON_A_TERMINAL = """\
+import fcntl, os, sys, termios
+os.setsid()
+os.dup2(int(sys.argv[1]), 0)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "eventlet", "serve", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("many", [(), ("--workers", "2")])
+def test_it_ends_with_its_terminal(many: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "pids.py").write_text(APP)
+    ours, theirs = os.openpty()
+    os.set_inheritable(theirs, True)
+    args = ("-c", ON_A_TERMINAL, str(theirs), "pids:app", "-b", "127.0.0.1:0", *QUIET, *many)
+    with Program(*args, cwd=tmp_path, pass_fds=[theirs]) as program:
+        os.close(theirs)
+        assert fetch(program.port())[0] == 200
+        # While it is there, the signal is an order to reload.
+        program.send(signal.SIGHUP)
+        if many:
+            program.wait_for("^eventlet: reloaded$")
+        assert fetch(program.port())[0] == 200
+        os.close(ours)
+        assert program.wait() == 0
 
 
 @pytest.mark.parametrize(

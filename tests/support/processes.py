@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -28,13 +28,18 @@ class Program:
     """A running Python program whose output is read as it comes."""
 
     def __init__(
-        self, *args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *args: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Collection[int] = (),
     ) -> None:
         with _interruptible():
             self.process = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", *map(str, args)],
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
+                pass_fds=pass_fds,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -34,6 +34,8 @@ def app(environ, start_response):
     if path == "/fail":
         raise RuntimeError("on purpose")
     body = str(os.getpid()).encode() if path != "/version" else b"one"
+    if path == "/multiprocess":
+        body = str(environ["wsgi.multiprocess"]).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 """

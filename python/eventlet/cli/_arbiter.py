@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from eventlet.cli import _terminal
 from eventlet.cli._address import Listener, again
 from eventlet.cli._shared import ROWS, Figures, Row
 from eventlet.cli._systemd import Notifier
@@ -222,6 +223,8 @@ class Arbiter:
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1
 
     def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP and _terminal.is_gone():
+            number = signal.SIGTERM
         if number in (signal.SIGINT, signal.SIGTERM):
             if self._stopping:
                 self._end_at_once(128 + number)

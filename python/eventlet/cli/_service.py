@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from eventlet.cli import _terminal
 from eventlet.cli._address import Listener
 from eventlet.cli._errors import CommandError, UsageError
 from eventlet.cli._log_sink import Sink
@@ -327,6 +328,8 @@ class Service:
         return True
 
     def _deal_with(self, message: int) -> None:
+        if message == signal.SIGHUP and _terminal.is_gone():
+            message = STOP
         if message in (signal.SIGINT, signal.SIGTERM, STOP, RETIRE):
             self.signalled = True
             # To stop goes before to retire, whichever came first.
@@ -373,6 +376,7 @@ def make_server(args: argparse.Namespace, sock: Any, app: App, log: Any) -> Any:
             app,
             log=log,
             log_output=log is not None,
+            environ={"wsgi.multiprocess": args.workers is not None},
             # A bare True would be "for ever", and so would 0 seconds read as a number.
             keepalive=args.keep_alive or False,
             # What the application yields leaves at once, as WSGI has it: a stream of events that
