@@ -644,3 +644,28 @@ def app(env, start):
     start("200 OK", [("Content-Length", str(len(BIG)))])
     return [BIG]
 """
+
+
+def test_nothing_of_a_connection_is_left(serve):
+    source = r"""
+import gc, weakref
+gc.disable()
+seen = []
+class Seen(wsgi.HttpProtocol):
+    def finish(self):
+        seen.append(weakref.ref(self))
+        super().finish()
+inner = app
+def app(env, start):
+    if env["PATH_INFO"] != "/left":
+        return inner(env, start)
+    start("200 OK", [])
+    return [str([ref() is None for ref in seen]).encode()]
+"""
+    server = serve("protocol=Seen", source=source)
+    with server.connect() as client:
+        for _ in range(3):
+            assert server.get(headers=[("Connection", "close")]).body == b"Hello!"
+        with server.connect() as other:
+            assert other.post("/echo", b"abc").body == b"abc"
+        server.wait_until(lambda: client.get("/left").body == b"[True, True, True, True]")

@@ -302,10 +302,11 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
         environ["REQUEST_METHOD"] = self.command
         if self.headers.get("content-type") is None:
             environ["CONTENT_TYPE"] = self.headers.get_content_type()
-        native_set_idle = environ["eventlet.set_idle"]
+        # Not `self`: that has the environ, and the two would keep one another.
+        conn_state, native_set_idle = self.conn_state, environ["eventlet.set_idle"]
 
         def set_idle() -> None:
-            self.conn_state[2] = STATE_IDLE
+            conn_state[2] = STATE_IDLE
             native_set_idle()
 
         environ["eventlet.set_idle"] = set_idle
