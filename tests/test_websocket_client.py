@@ -347,6 +347,14 @@ def test_a_server_that_breaks_rules(data, code):
         assert ws.close_code == code
 
 
+def test_any_number_of_pongs_comes_at_once():
+    def answer(request):
+        return accepting()(request) + b"\x8a\0" * 200_000 + b"\x81\2ok"
+
+    with answering(answer) as (address, _), connect(f"ws://{address}") as ws:
+        assert ws.wait() == "ok"
+
+
 def test_pings():
     def handler(ws):
         eventlet.sleep(10)

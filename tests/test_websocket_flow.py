@@ -181,6 +181,16 @@ def test_pings_are_answered_while_nothing_can_leave():
         assert pongs[-1:] == [b"4"]
 
 
+def test_any_number_of_pongs_comes_at_once():
+    with opened() as wire:
+        wire.send(frame(PONG) * 100_000, frame(TEXT, b"after the pongs"))
+        assert wire.frame() == (TEXT, b"after the pongs")
+        wire.send(frame(PING) * 20_000, frame(TEXT, b"after the pings"))
+        while (received := wire.frame())[0] == PONG:
+            pass
+        assert received == (TEXT, b"after the pings")
+
+
 # ------------------------------------------------------------------------------------------------
 # Keeping alive
 

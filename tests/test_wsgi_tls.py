@@ -318,6 +318,33 @@ def test_a_proxy_header_comes_before_tls(serve, header):
         TlsClient(server)
 
 
+def test_with_a_pool(serve):
+    """The connections are objects in green threads of the pool."""
+    pool = "custom_pool=__import__('eventlet').GreenPool(20)"
+    server = serve(f"{pool}, head_timeout=0.3", "wrap_ssl")
+    with server.connect() as silent, TlsClient(server) as client:
+        assert client.get().body == b"Hello!"
+        assert client.post("/echo", b"x" * 100_000).body == b"x" * 100_000
+        assert silent.is_closed()
+    source = (
+        SITE
+        + """
+def app(env, start):
+    raise AssertionError
+import eventlet.wsgi
+original = eventlet.wsgi.server
+def serving(*args, **kwargs):
+    try:
+        original(*args, **kwargs)
+    except TypeError as error:
+        print("refused", error, flush=True)
+eventlet.wsgi.server = serving
+"""
+    )
+    server = serve(f"{pool}, proxy_protocol=True, trusted_proxies=['*']", source=source)
+    server.wait_out("refused a PROXY header before TLS")
+
+
 def test_stop_lets_requests_finish(serve):
     server = serve()
     with TlsClient(server) as idle, TlsClient(server) as busy, server.connect() as new:

@@ -85,7 +85,9 @@ def find_python(wanted: str | None) -> str:
             )
             if done.returncode == 0:
                 return done.stdout.strip()
-    raise Unavailable(f"{wanted or 'CPython 2.7'} with pip was not found")
+    if wanted:
+        raise Unavailable(f"{wanted} is no CPython 2.7 with pip")
+    raise Unavailable("CPython 2.7 with pip was not found")
 
 
 def install(python: str, cache: pathlib.Path) -> Suite:

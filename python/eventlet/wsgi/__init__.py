@@ -10,6 +10,12 @@
 
     wsgi.server(listen(("127.0.0.1", 8080)), app)
 
+What a client can make the server hold is bounded. A connection that waits takes half a kilobyte,
+and 16 KiB with TLS. One that sends takes no more than its head may have (`url_length_limit` and
+`max_header_size`) and one read of 64 KiB, less than 256 KiB with the defaults, however it sends:
+nothing is read ahead of the application, so the rest stays in the buffers of the system. One that
+does not read its response holds the block that is being sent, until `send_timeout` is over.
+
 `server` serves until its green thread is killed; a `Server` can be started, stopped and asked for
 figures. Both are native; the package takes the options and has what has to be Python.
 """

@@ -171,6 +171,8 @@ class Server:
         self._is_handled_in_python = takes_part(protocol)
         if self._is_handled_in_python and (proxy_protocol or uwsgi):
             raise TypeError("a protocol class with methods of its own reads HTTP, and nothing else")
+        if proxy_protocol and self._is_tls and (custom_pool or securing(socket) is None):
+            raise TypeError("a PROXY header before TLS excludes custom_pool, and an own accept()")
         #: States of the connections that it handles, by identity.
         self._states: dict[int, Any] = {}
         #: Green threads that serve connections which were accepted in Python.
@@ -413,10 +415,15 @@ class Server:
     def _handle(self, state: Any) -> None:
         from eventlet.convenience import _shake_hands
 
-        if _shake_hands(state[1]):
-            self.process_request(state)
-        else:
-            state[1].close()
+        connection = state[1]
+        if getattr(connection, "_handshake_due", False):
+            timeout = connection.gettimeout()
+            connection.settimeout(self._head_timeout)
+            if not _shake_hands(connection):
+                connection.close()
+                return
+            connection.settimeout(timeout)
+        self.process_request(state)
 
 
 def server(
@@ -501,9 +508,17 @@ def server(
         `MAX_TOTAL_HEADER_SIZE`.
     :param proxy_protocol: whether trusted proxies send a PROXY header, of version ``"v1"`` or
         ``"v2"`` alone or of either (True).
+        A connection from anybody else is closed at once, and so is one that does not begin with
+        such a header. The address in it is ``REMOTE_ADDR`` and ``REMOTE_PORT``, in the log, too.
+        Over TLS it comes before the handshake; this cannot be had with a `custom_pool`.
     :param trusted_proxies: addresses and networks whose ``X-Forwarded-For``, ``-Proto`` and
         ``-Host`` and PROXY headers are believed; ``"unix"`` for Unix sockets, ``"*"`` for all.
-    :param uwsgi: whether the listener speaks the uwsgi protocol instead of HTTP.
+        ``REMOTE_ADDR`` is then the last address of ``X-Forwarded-For`` that is not listed here
+        (with ``"*"`` alone: the last), and ``REMOTE_PORT`` its port or ``"0"``. The others set
+        ``wsgi.url_scheme`` and ``HTTPS``, and ``HTTP_HOST``, ``SERVER_NAME`` and ``SERVER_PORT``;
+        of each the last member counts.
+    :param uwsgi: whether the listener speaks the uwsgi protocol instead of HTTP, as nginx does for
+        ``uwsgi_pass``. Only that web server should be able to reach it.
     :raises TypeError: for an application that cannot be called, or an option that is not supported.
     :raises AttributeError: for a pool without ``spawn`` or ``waitall``.
     """

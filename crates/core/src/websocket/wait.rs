@@ -186,40 +186,41 @@ impl WebSocketBase {
     /// Goes over received bytes up to the next event; returns how many that are.
     #[inline]
     fn look_at(&self, py: Python<'_>, input: &mut [u8]) -> (usize, Outcome) {
-        let result = self.state.with(py, |s| s.codec.decode(input));
-        match result {
-            Ok((used, None)) => (used, Outcome::More),
-            Ok((used, Some(Event::Message { kind, payload }))) => {
-                let message = match kind {
-                    MessageKind::Binary => PyBytes::new(py, &payload).into_any(),
-                    // SAFETY: the codec has checked that text is UTF-8.
-                    MessageKind::Text => unsafe {
-                        PyString::new(py, std::str::from_utf8_unchecked(&payload)).into_any()
-                    },
-                };
-                (used, Outcome::Message(message.unbind()))
-            }
-            Ok((used, Some(Event::Ping(payload)))) => {
-                (used, Outcome::Act(Action::Pong(payload.into_owned())))
-            }
-            Ok((used, Some(Event::Pong(_)))) => {
-                // That something came has been noted; look again.
-                if used == input.len() {
-                    return (used, Outcome::More);
+        let length = input.len();
+        let mut used = 0;
+        loop {
+            let rest = &mut input[used..];
+            let result = self.state.with(py, move |s| s.codec.decode(rest));
+            let (count, event) = match result {
+                Ok(found) => found,
+                Err(error) => return (length, Outcome::Act(Action::Failed(error))),
+            };
+            used += count;
+            let outcome = match event {
+                Some(Event::Message { kind, payload }) => {
+                    let message = match kind {
+                        MessageKind::Binary => PyBytes::new(py, &payload).into_any(),
+                        // SAFETY: the codec has checked that text is UTF-8.
+                        MessageKind::Text => unsafe {
+                            PyString::new(py, std::str::from_utf8_unchecked(&payload)).into_any()
+                        },
+                    };
+                    Outcome::Message(message.unbind())
                 }
-                let (more, outcome) = self.look_at(py, &mut input[used..]);
-                (used + more, outcome)
-            }
-            Ok((used, Some(Event::Close { status, payload }))) => {
-                let (code, reason) = status.unwrap_or((close::NO_STATUS, Cow::Borrowed("")));
-                let ended = Ended {
-                    code,
-                    reason: reason.into_owned(),
-                    payload: Some(payload.into_owned()),
-                };
-                (used, Outcome::Act(Action::Closed(ended)))
-            }
-            Err(error) => (input.len(), Outcome::Act(Action::Failed(error))),
+                Some(Event::Ping(payload)) => Outcome::Act(Action::Pong(payload.into_owned())),
+                // That something came has been noted. There may be any number of them.
+                Some(Event::Pong(_)) if used < length => continue,
+                None | Some(Event::Pong(_)) => Outcome::More,
+                Some(Event::Close { status, payload }) => {
+                    let (code, reason) = status.unwrap_or((close::NO_STATUS, Cow::Borrowed("")));
+                    Outcome::Act(Action::Closed(Ended {
+                        code,
+                        reason: reason.into_owned(),
+                        payload: Some(payload.into_owned()),
+                    }))
+                }
+            };
+            return (used, outcome);
         }
     }
 

@@ -9,9 +9,13 @@
 //! thread, which calls the application, writes the response and, if the next request is in the buffer
 //! already, goes on with that. Then the green thread ends and the connection waits in the hub again.
 //!
-//! Connections over anything but a plain socket (TLS, objects of the user), and those of a `custom_pool`,
-//! live in one green thread each instead, which runs the very same code and waits where the other would
-//! end; see [`transport::Transport`].
+//! So does a connection with TLS over it, once the handshake has been done in a green thread. Those over objects
+//! of the user, and those of a `custom_pool`, live in one green thread each instead, which runs the very same code
+//! and waits where the other would end; see [`transport::Transport`].
+//!
+//! What comes before the first request, a PROXY header or the handshake, has the time of a head, and so has a
+//! connection that begins with nothing at all. The only timer of a connection is in the hub; it is not moved when
+//! its deadline moves away, but looks at it when it goes off.
 //!
 //! The protocol itself, what is a request, what must be refused, how a response is delimited, is in the
 //! crate `eventlet-http1`; nothing is decided here a second time.

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::{Connection, Fault};
-use crate::wsgi::transport::{self, Patience};
+use crate::wsgi::transport::{self, Patience, Transport};
 
 impl Connection {
     /// Decodes the next part of the running request's body and appends it to `out`, reading if need be.
@@ -68,7 +68,9 @@ impl Connection {
                 return Ok(false);
             }
             this.state.with(py, |s| {
-                s.drained = count < transport::READ_SIZE;
+                // Of TLS no more than one record is read at a time, whatever else is there.
+                let is_plain = matches!(s.transport, Transport::Descriptor(_));
+                s.drained = is_plain && count < transport::READ_SIZE;
                 s.buffer.extend_from_slice(&fresh);
             });
         }
