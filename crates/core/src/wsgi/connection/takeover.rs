@@ -17,18 +17,14 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let fd = match this.transport(py) {
-            Transport::Object(object) => {
+            Transport::Object(socket) | Transport::Tls { socket, .. } => {
                 let taken = this
                     .state
                     .with(py, |s| std::mem::replace(&mut s.hijacked, true));
                 if !taken {
                     // The limits so far were those of the request.
-                    this.set_timeout(object.bind(py))?;
+                    this.set_timeout(socket.bind(py))?;
                 }
-                return Ok(object);
-            }
-            Transport::Tls { socket, .. } => {
-                this.state.with(py, |s| s.hijacked = true);
                 return Ok(socket);
             }
             Transport::Protocol(protocol) => {

@@ -7,34 +7,29 @@
 //! Head and body leave together: the head is encoded when `start_response` is called, which is where a bad
 //! header can be refused, but it is sent with the first block of the body, when the framing is known.
 
-use std::num::NonZeroUsize;
+mod failing;
+mod sending;
 
 use eventlet_http1::response::{
-    AppHeaders, BodyFraming, ConnectionHeader, Finish, Framing, HeaderRole, RequestInfo,
-    ResponseBody, Status, encode, framing,
+    AppHeaders, Framing, HeaderRole, RequestInfo, ResponseBody, Status, encode, framing,
 };
 use eventlet_http1::{Head, Version};
 use pyo3::exceptions::{PyAssertionError, PyException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::connection::{Connection, Fault, is_disconnect};
-use super::date;
-use super::file::{Extent, FileWrapper};
+use self::failing::is_time_limit;
+use super::connection::Connection;
 use super::forwarded;
 use super::input::Input;
 use super::log::{AccessLog, Entry};
 use super::text::{Part, refused, with_latin1};
-use super::transport::{PIECES, block_of};
+use super::transport::block_of;
 use super::uwsgi::Packet;
 use crate::cell::GilCell;
 use crate::{clock, errors};
-
-/// Blocks up to this size are copied behind the head rather than sent from where they are, in bytes.
-const COPY_LIMIT: usize = 16 * 1024;
 
 /// What becomes of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,273 +304,6 @@ impl Exchange {
         Ok(after)
     }
 
-    /// Sends the body that the application returned.
-    fn send_result(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<After> {
-        let py = slf.py();
-        let this = slf.get();
-        if let Some(only) = only_block(result) {
-            // The usual case: all of the body in one piece.
-            let block = block_of(&only)?;
-            let data = block.as_bytes();
-            let known = Some(data.len() as u64 + this.pending_length(py));
-            Self::send(slf, data, known, true)?;
-            return this.finish(py);
-        }
-        let known = match result.cast_exact::<FileWrapper>() {
-            Err(_) => known_length(result)?,
-            Ok(file) => match file.get().extent(py)? {
-                Some(file) if this.may_send_file(py) => return this.send_file(py, &file),
-                Some(file) => Some(file.length + this.pending_length(py)),
-                None => None,
-            },
-        };
-        let minimum = this.minimum_chunk_size(py)?;
-        for block in result.try_iter()? {
-            let block = block?;
-            let block = block_of(&block)?;
-            let data = block.as_bytes();
-            if data.is_empty() {
-                continue;
-            }
-            let pending = this.state.with(py, |s| s.pending.len());
-            if pending + data.len() < minimum {
-                this.state.with(py, |s| s.pending.extend_from_slice(data));
-            } else {
-                Self::send(slf, data, known, false)?;
-            }
-        }
-        Self::send(slf, b"", known, true)?;
-        this.finish(py)
-    }
-
-    /// Whether the body can be a file as it is, with nothing before it.
-    fn may_send_file(&self, py: Python<'_>) -> bool {
-        let is_next = self.state.with(py, |s| {
-            s.code.is_some() && s.framing.is_none() && s.pending.is_empty()
-        });
-        is_next && self.connection.get().takes_files(py)
-    }
-
-    /// Sends a file as the whole body.
-    fn send_file(&self, py: Python<'_>, file: &Extent) -> PyResult<After> {
-        let head = self.head(py, Some(file.length))?;
-        self.input.get().begin_response(py);
-        let length = usize::try_from(file.length).unwrap_or(usize::MAX);
-        let count = self.state.with(py, |s| {
-            s.body.as_mut().map_or(0, |body| body.take(length).send)
-        });
-        let connection = self.connection.get();
-        let sent = if count == 0 {
-            connection.write(py, [&head, b"", b""])?;
-            0
-        } else {
-            connection.write_file(py, &head, file, count as u64)?
-        };
-        self.state.with(py, |s| s.sent += head.len() as u64 + sent);
-        if sent < count as u64 {
-            // It has become shorter; only the end of the connection tells the client so.
-            return Ok(After::Close);
-        }
-        self.finish(py)
-    }
-
-    /// Sends a block at once, for `write()`.
-    fn send_block(slf: &Bound<'_, Self>, block: &Bound<'_, PyBytes>) -> PyResult<()> {
-        Self::send(slf, block.as_bytes(), None, false)
-    }
-
-    /// Sends what was gathered and `data`, preceded by the head if that is still to go, and with `last`
-    /// followed by what ends the body.
-    ///
-    /// `known` is the length of the whole body, if that is certain.
-    fn send(slf: &Bound<'_, Self>, data: &[u8], known: Option<u64>, last: bool) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let mut first = Vec::new();
-        let (pending, is_new, is_silent) = this.state.with(py, |s| {
-            let pending = std::mem::take(&mut s.pending);
-            (pending, s.framing.is_none(), s.code.is_none())
-        });
-        if is_silent && this.is_handled(py)? {
-            return Ok(());
-        }
-        if is_new {
-            first = this.head(py, known)?;
-            this.input.get().begin_response(py);
-        }
-        // Blocks that were gathered come first; they are few bytes.
-        let joined;
-        let data = if pending.is_empty() {
-            data
-        } else {
-            joined = [&pending[..], data].concat();
-            &joined
-        };
-        let (take, framing) = this.state.with(py, |s| {
-            let Some(body) = s.body.as_mut() else {
-                return (0, BodyFraming::NoBody);
-            };
-            (body.take(data.len()).send, body.framing())
-        });
-        let data = &data[..take];
-        let mut tail: &[u8] = b"";
-        if framing == BodyFraming::Chunked {
-            if let Some(size) = NonZeroUsize::new(data.len()) {
-                first.extend_from_slice(encode::ChunkSize::new(size).as_bytes());
-                tail = if last { b"\r\n0\r\n\r\n" } else { encode::CRLF };
-            } else if last {
-                tail = encode::LAST_CHUNK;
-            }
-        }
-        let total = first.len() + data.len() + tail.len();
-        if total == 0 {
-            return Ok(());
-        }
-        let pieces: [&[u8]; PIECES] = if data.len() <= COPY_LIMIT {
-            first.extend_from_slice(data);
-            first.extend_from_slice(tail);
-            [&first, b"", b""]
-        } else {
-            [&first, data, tail]
-        };
-        this.connection.get().write(py, pieces)?;
-        this.state.with(py, |s| s.sent += total as u64);
-        Ok(())
-    }
-
-    /// The complete head, and the decision on the framing.
-    fn head(&self, py: Python<'_>, known: Option<u64>) -> PyResult<Vec<u8>> {
-        let config = &self.connection.get().server.get().config;
-        let mut request = self.request;
-        // A client that waits to be told to send its body may do so after the response, or not.
-        request.keep_alive &= self.input.get().may_continue(py);
-        let head = self.state.with(py, |s| {
-            let code = s.code?;
-            let framing = framing(&request, code, &s.app, known);
-            let mut head = std::mem::take(&mut s.head);
-            if !s.app.date {
-                date::with_http(py, |date| {
-                    encode::header_line(&mut head, b"Date", date.as_bytes());
-                });
-            }
-            if framing.connection_header == ConnectionHeader::AsGiven {
-                head.extend_from_slice(&s.connection_lines);
-            }
-            encode::framing_lines(&mut head, &framing);
-            if framing.connection_header == ConnectionHeader::KeepAlive
-                && let Some(seconds) = config.keepalive_timeout
-                && seconds >= 1.0
-            {
-                head.extend_from_slice(b"Keep-Alive: timeout=");
-                encode::decimal(&mut head, seconds as u64);
-                head.extend_from_slice(encode::CRLF);
-            }
-            head.extend_from_slice(encode::CRLF);
-            s.body = Some(ResponseBody::new(framing.body));
-            s.framing = Some(framing);
-            Some(head)
-        });
-        head.ok_or_else(|| {
-            PyAssertionError::new_err("the application sent data before start_response()")
-        })
-    }
-
-    /// What the end of the body means for the connection.
-    fn finish(&self, py: Python<'_>) -> PyResult<After> {
-        let (framing, finish) = self.state.with(py, |s| {
-            (s.framing, s.body.as_ref().map(ResponseBody::finish))
-        });
-        Ok(match (framing, finish) {
-            (Some(framing), Some(Finish::Complete | Finish::LastChunk)) if framing.keep_alive => {
-                After::Persist
-            }
-            _ => After::Close,
-        })
-    }
-
-    /// After an exception of the application: reports it, and answers 500 if that is still possible.
-    fn fail(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<After> {
-        let py = slf.py();
-        let this = slf.get();
-        let connection = this.connection.get();
-        let server = connection.server.get();
-        if let Some(fault) = connection.fault(py)
-            && is_client_error(py, &error)
-        {
-            return Self::answer_fault(slf, fault, &error);
-        }
-        if !error.is_instance_of::<PyException>(py) && !is_time_limit(&error) {
-            return Err(error);
-        }
-        let text = format_error(py, &error)?;
-        server.log.failure(py, text.trim_end())?;
-        if this.head_is_sent(py) || connection.is_hijacked(py) {
-            // The client is in the middle of a body; only the end of the connection tells it so.
-            return Ok(After::Close);
-        }
-        let body = if server.config.debug {
-            text
-        } else {
-            String::new()
-        };
-        let status = Status {
-            code: 500,
-            reason: b"Internal Server Error",
-        };
-        Self::answer(slf, status, &body)
-    }
-
-    /// After the client did something wrong and the application let the error pass: says so, if the
-    /// client is there to hear it.
-    fn answer_fault(slf: &Bound<'_, Self>, fault: Fault, error: &PyErr) -> PyResult<After> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.head_is_sent(py) || this.connection.get().is_hijacked(py) {
-            return Ok(After::Close);
-        }
-        let status = match fault {
-            Fault::Gone => return Ok(After::Close),
-            Fault::Slow => Status {
-                code: 408,
-                reason: b"Request Timeout",
-            },
-            Fault::Malformed(error) => Status {
-                code: error.status(),
-                reason: error.reason().as_bytes(),
-            },
-        };
-        Self::answer(slf, status, &format!("{}\n", error.value(py)))
-    }
-
-    /// Sends a response of the server's own, the last one on this connection.
-    fn answer(slf: &Bound<'_, Self>, status: Status<'_>, body: &str) -> PyResult<After> {
-        let py = slf.py();
-        let this = slf.get();
-        let server = this.connection.get().server.get();
-        let old = this.state.with(py, |s| {
-            let sent = s.sent;
-            let old = std::mem::replace(
-                s,
-                State {
-                    sent,
-                    ..State::default()
-                },
-            );
-            s.code = Some(status.code);
-            s.app.close = true;
-            encode::status_line(&mut s.head, protocol_version(server.config.http10), status);
-            encode::header_line(&mut s.head, b"Content-Type", b"text/plain; charset=utf-8");
-            old
-        });
-        drop(old);
-        let sent = Self::send(slf, body.as_bytes(), Some(body.len() as u64), true);
-        match sent {
-            Ok(()) => Ok(After::Close),
-            Err(error) if is_disconnect(py, &error) => Ok(After::Close),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Checks and encodes what the application says its response is.
     fn start_response(
         &self,
@@ -633,36 +361,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether somebody else has answered although the application has not called `start_response`:
-    /// through the socket itself, as WebSocket does.
-    #[cold]
-    fn is_handled(&self, py: Python<'_>) -> PyResult<bool> {
-        static LOCAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let local = LOCAL.import(py, "eventlet.wsgi", "WSGI_LOCAL")?;
-        let name = intern!(py, "already_handled");
-        let flag = local.getattr_opt(name)?;
-        let is_set = flag.map_or(Ok(false), |flag| flag.is_truthy())?;
-        if is_set {
-            local.setattr(name, false)?;
-        }
-        Ok(is_set || self.connection.get().is_hijacked(py))
-    }
-
     fn head_is_sent(&self, py: Python<'_>) -> bool {
         self.state.with(py, |s| s.framing.is_some())
-    }
-
-    fn pending_length(&self, py: Python<'_>) -> u64 {
-        self.state.with(py, |s| s.pending.len() as u64)
-    }
-
-    /// How much is gathered before it is sent; the application may set it for one response.
-    fn minimum_chunk_size(&self, py: Python<'_>) -> PyResult<usize> {
-        let key = intern!(py, "eventlet.minimum_write_chunk_size");
-        match self.environ.bind(py).get_item(key)? {
-            Some(size) => Ok(usize::try_from(size.extract::<i64>()?).unwrap_or(0)),
-            None => Ok(self.connection.get().server.get().config.minimum_chunk_size),
-        }
     }
 
     /// Calls what the application put into `environ['eventlet.posthooks']`.
@@ -748,72 +448,10 @@ fn is_plain(result: &Bound<'_, PyAny>) -> bool {
     result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>()
 }
 
-/// The one block of a list or tuple that has only one.
-fn only_block<'py>(result: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    if let Ok(list) = result.cast_exact::<PyList>() {
-        return if list.len() == 1 {
-            list.get_item(0).ok()
-        } else {
-            None
-        };
-    }
-    let tuple = result.cast_exact::<PyTuple>().ok()?;
-    if tuple.len() == 1 {
-        tuple.get_item(0).ok()
-    } else {
-        None
-    }
-}
-
-/// The length of a body that is there in full: of a list or tuple of bytes, or of anything empty.
-fn known_length(result: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
-    if result.cast::<PyList>().is_err() && result.cast::<PyTuple>().is_err() {
-        let is_sized = result.hasattr(intern!(result.py(), "__len__"))?;
-        return Ok((is_sized && result.len()? == 0).then_some(0));
-    }
-    let mut total = 0;
-    for block in result.try_iter()? {
-        total += block?.len()? as u64;
-    }
-    Ok(Some(total))
-}
-
 /// The exception of an `exc_info` triple, with its traceback.
 fn raised(info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let (_, value, traceback): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
         info.extract()?;
     let value = value.call_method1(intern!(info.py(), "with_traceback"), (traceback,))?;
     Ok(PyErr::from_value(value))
-}
-
-/// Whether an error is one that reading from or writing to the client raises.
-fn is_client_error(py: Python<'_>, error: &PyErr) -> bool {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    is_disconnect(py, error)
-        || CLASS
-            .import(py, "eventlet.wsgi", "ChunkReadError")
-            .and_then(|class| error.value(py).is_instance(class))
-            .unwrap_or(false)
-}
-
-/// Whether it is an `eventlet.Timeout`, which is no `Exception` but ends a request like one.
-fn is_time_limit(error: &PyErr) -> bool {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    Python::attach(|py| {
-        CLASS
-            .import(py, "eventlet.timeout", "Timeout")
-            .and_then(|class| error.value(py).is_instance(class))
-            .unwrap_or(false)
-    })
-}
-
-fn format_error(py: Python<'_>, error: &PyErr) -> PyResult<String> {
-    let value = error.value(py);
-    let lines = py.import("traceback")?.call_method1(
-        "format_exception",
-        (value.get_type(), value, error.traceback(py)),
-    )?;
-    PyString::new(py, "")
-        .call_method1("join", (lines,))?
-        .extract()
 }
