@@ -78,7 +78,8 @@ def test_a_killed_worker_is_replaced(serve: Callable[..., Program]) -> None:
     assert len(load.result.lost) <= 6
     assert all(last in (None, str(victim).encode()) for _, last in load.result.lost)
     assert pids(load) <= before | after
-    program.wait_for(f"worker {victim} ended by SIGKILL; starting another one", "stderr")
+    # It may be killed when it serves, but has not said so yet.
+    program.wait_for(f"worker {victim} ended by SIGKILL", "stderr")
     assert program.stop() == 0
 
 
