@@ -373,6 +373,27 @@ def test_workers_that_die_at_once_are_not_replaced_at_once(
     assert program.stop() == 0
 
 
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_server_that_fails_ends_its_worker(
+    soon: bool, serve: Callable[..., Program], tmp_path: Path
+) -> None:
+    breaking = "wsgi.Server.serve_forever = lambda self: 1 / 0\n"
+    if not soon:
+        breaking = "wsgi.Server.serve_forever = lambda self: (eventlet.sleep(0.05), 1 / 0)\n"
+    (tmp_path / "pids.py").write_text(f"from eventlet import wsgi\n{APP}\n{breaking}")
+    program = serve("--workers", "1", wait=False)
+    if soon:
+        # Before it serves, that is an application that cannot start.
+        assert program.wait() == 1
+        assert program.stderr.count("Traceback") == 1
+        return
+    started = time.monotonic()
+    program.wait_for(r"(ended with status 1; starting another one(.|\n)*){4}", "stderr")
+    # 0 + 0.1 + 0.2 seconds between the four.
+    assert time.monotonic() - started > 0.3
+    assert program.stop() == 0
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_workers_inherit_no_descriptors(serve: Callable[..., Program]) -> None:
     program = serve("--workers", "3")

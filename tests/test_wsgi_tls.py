@@ -297,12 +297,14 @@ def test_the_client_may_say_goodbye_first(site):
 def test_get_socket(site):
     code = "from eventlet import wsgi; s = env['eventlet.input'].get_socket(); "
     code += "rest = env['eventlet.input'].take_buffered(); "
-    code += "s.sendall(b'raw ' + s.recv(100) + s.version().encode()); "
+    code += "s.sendall(b'raw ' + s.recv(100) + s.version().encode() + b' %r' % s.gettimeout()); "
     code += "wsgi.WSGI_LOCAL.already_handled = True; result = []"
     with TlsClient(site) as client:
         client.send(f"GET /run HTTP/1.1\r\nHost: t\r\nX-Code: {json.dumps(code)}\r\n\r\n")
         client.send("over ")
-        assert client.rest().startswith(b"raw over TLSv1")
+        answer = client.rest()
+        assert answer.startswith(b"raw over TLSv1")
+        assert answer.endswith(b" None")  # the time of the handshake is over
 
 
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])

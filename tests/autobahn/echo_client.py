@@ -19,7 +19,8 @@ def main(port: str) -> None:
     with websocket.connect(f"{server}/getCaseCount") as ws:
         count = int(ws.wait())
     for case in range(1, count + 1):
-        with websocket.connect(f"{server}/runCase?case={case}&agent={AGENT}") as ws:
+        url = f"{server}/runCase?case={case}&agent={AGENT}"
+        with websocket.connect(url, max_frame_length=LARGEST) as ws:
             while (message := ws.wait()) is not None:
                 ws.send(message)
     with websocket.connect(f"{server}/updateReports?agent={AGENT}") as ws:

@@ -64,13 +64,21 @@ def workers(program: Program, count: int, without: Iterable[int] = ()) -> set[in
     end = time.monotonic() + PATIENCE
     arbiter = psutil.Process(program.pid)
     while True:
-        pids = {child.pid for child in arbiter.children() if child.status() != psutil.STATUS_ZOMBIE}
+        pids = {child.pid for child in arbiter.children() if _is_running(child)}
         up = all(f"up {pid}\n" in program.stdout for pid in pids)
         if up and len(pids) == count and not pids & {*without}:
             return pids
         assert program.process.poll() is None, program.stderr
         assert time.monotonic() < end, (pids, program.stdout, program.stderr)
         time.sleep(0.02)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        status: str = process.status()
+    except psutil.NoSuchProcess:
+        return False
+    return status != psutil.STATUS_ZOMBIE
 
 
 def wait_for_end(pids: Iterable[int]) -> None:

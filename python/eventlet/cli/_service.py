@@ -130,11 +130,14 @@ class Service:
                 ticker = eventlet.spawn(self._tick)
             # The servers listen before anybody is told so.
             eventlet.sleep(0)
-            started()
+            if not self._failures:
+                started()
             self._wait(until=lambda: self._told != 0 or bool(self._failures))
-            stopped()
-            if self._told == RETIRE and not self._failures:
-                self._retire()
+            if not self._failures:
+                # Who fails has not left: it is to be replaced with some thought.
+                stopped()
+                if self._told == RETIRE:
+                    self._retire()
             self._stop()
             if ticker is not None:
                 ticker.kill()
