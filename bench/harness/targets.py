@@ -60,7 +60,7 @@ TARGETS = [
     ),
     *(
         target
-        for connections in (100, 1000)
+        for connections in (10, 100, 1000)
         for target in ratios(
             f"echo-patched-{connections}",
             "per_second",

@@ -158,6 +158,7 @@ WORKLOADS = (
     echo(10),
     echo(100),
     echo(1000),
+    echo(10, "echo-patched", PATCHED, PATCHED_ECHO),
     echo(100, "echo-patched", PATCHED, PATCHED_ECHO),
     echo(1000, "echo-patched", PATCHED, PATCHED_ECHO),
     echo(100, "echo-tls", "TLS echo", TLS_ECHO, tls=True),
