@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,7 +84,9 @@ def _is_running(process: psutil.Process) -> bool:
 
 def wait_for_end(pids: Iterable[int]) -> None:
     """Wait until processes are gone that are not ours to wait for."""
-    _, alive = psutil.wait_procs(
-        [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], PATIENCE
-    )
+    left = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.append(psutil.Process(pid))
+    _, alive = psutil.wait_procs(left, PATIENCE)
     assert not alive
