@@ -30,7 +30,7 @@ MEMORY = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def limit():
+def limit(frozen):
     """Ends what hangs in a green thread."""
     with eventlet.Timeout(LONG):
         yield
