@@ -83,11 +83,15 @@ impl Hub {
 
     /// A turn that a green thread makes when it parks and the round is over, to save the way over the hub.
     ///
-    /// False if there is something that only the hub may do: sleep, take in messages, stop, or come to the
-    /// end of a callback that resumed a green thread.
+    /// False if there is something that only the hub may do: sleep, take in messages, look for signals, stop, or
+    /// come to the end of a callback that resumed a green thread.
     #[inline(never)]
     pub(super) fn turn_in_place(&self, py: Python<'_>) -> bool {
-        let lent = self.lent.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed);
+        // Now and then the hub has to look for signals: the interpreter itself may not notice one that another
+        // thread has received.
+        let lent = self.lent.load(Ordering::Relaxed)
+            && !self.stopping.load(Ordering::Relaxed)
+            && self.counters.turns.get() % TURNS_IN_PLACE != 0;
         if !lent || !self.inbox.is_empty() || !self.scheduler.with(py, |s| s.has_next()) {
             return false;
         }
@@ -444,6 +448,9 @@ impl Hub {
         Ok(())
     }
 }
+
+/// How many turns are made in place before the hub makes one itself.
+const TURNS_IN_PLACE: u64 = 64;
 
 /// How long a hub sleeps before it makes sure that every signal ends its sleep.
 const NAP: Duration = Duration::from_millis(10);
