@@ -30,7 +30,7 @@ MEMORY = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def limit():
+def limit(frozen):
     """Ends what hangs in a green thread."""
     with eventlet.Timeout(LONG):
         yield
@@ -242,7 +242,8 @@ def execute_and_time_out():
         pass
     gate.set()
     while tpool._pool.busy():
-        eventlet.sleep(0)
+        # Long enough to give the GIL away: a thread that wants it would wait for 5 ms otherwise.
+        eventlet.sleep(0.0001)
 
 
 def proxy_call():

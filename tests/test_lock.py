@@ -353,6 +353,7 @@ def test_os_threads_with_and_without_a_hub_exclude_each_other(lock):
     assert lock.acquire(False) is True
 
 
+@pytest.mark.usefixtures("frozen")
 def test_a_finalizer_and_a_signal_handler_use_the_lock_of_the_code_they_interrupt():
     lock = RLock()
     calls = []

@@ -105,6 +105,7 @@ def test_a_timeout_of_a_getter():
     assert items.get() == 1
 
 
+@pytest.mark.usefixtures("frozen")
 def test_a_put_that_interrupts_a_get():
     items = SimpleQueue()
 

@@ -6,6 +6,7 @@ import gc
 import io
 import ssl as _ssl
 import struct
+import sys
 import weakref
 
 import pytest
@@ -179,6 +180,29 @@ def test_text_is_str_and_binary_is_bytes():
         wire.send(frame(CLOSE, b"\x03\xe8"))
         assert wire.closed_with() == 1000
     assert seen == ["κόσμε\0", b"\xff", ""]
+
+
+def test_a_message_is_an_object_like_any_other():
+    texts = ["", "a", "\x7f", "ab", "x" * 5000, "ü", "x" * 5000 + "ü", "ü" + "x" * 5000]
+    texts += ["x" * 1023 + "ß", "x" * 2000 + "\u20ac", "x" * 2000 + "\U0001f40d", "\0" * 70_000]
+    messages = [*texts, *(text.encode() for text in texts)]
+
+    def handler(ws):
+        seen.extend(ws)
+
+    seen = []
+    with opened(WebSocketWSGI(handler)) as wire:
+        for text in texts:
+            wire.send(frame(TEXT, text.encode(), mask=b"\x9a\x00\xff\x41"))
+        for text in texts:
+            wire.send(frame(BINARY, text.encode(), mask=b"\x9a\x00\xff\x41"))
+        wire.send(frame(CLOSE, b"\x03\xe8"))
+        assert wire.closed_with() == 1000
+    assert seen == messages
+    for got, message in zip(seen, messages, strict=True):
+        assert type(got) is type(message)
+        assert hash(got) == hash(message)
+        assert sys.getsizeof(got) == sys.getsizeof(message)
 
 
 def test_byte_by_byte():

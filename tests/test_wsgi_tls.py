@@ -307,6 +307,24 @@ def test_get_socket(site):
         assert answer.endswith(b" None")  # the time of the handshake is over
 
 
+@pytest.mark.parametrize("pool", ["", "custom_pool=__import__('eventlet').GreenPool(20)"])
+def test_a_client_that_hangs_up_within_a_body(serve, pool):
+    """Without the end of TLS before it: it is the end all the same, and not an error of TLS."""
+    server = serve(pool, "wrap_ssl")
+    for framing, part, seen in (
+        ("Transfer-Encoding: chunked", "5\r\nab", "TruncatedBodyError"),
+        ("Content-Length: 5", "ab", "read b'ab'"),
+    ):
+        code = "try: print('read', env['wsgi.input'].read(), flush=True)\n"
+        code += "except Exception as error: print(type(error), flush=True)"
+        head = f"POST /run HTTP/1.1\r\nHost: t\r\n{framing}\r\nX-Code: {json.dumps(code)}"
+        with TlsClient(server) as client:
+            client.send(f"{head}\r\n\r\n{part}")
+            # To close it would reset it: what the server has sent is not read.
+            client.sock.shutdown(socket.SHUT_WR)
+            server.wait_out(seen)
+
+
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 def test_a_proxy_header_comes_before_tls(serve, header):
     server = serve("proxy_protocol=True, trusted_proxies=['127.0.0.1']")

@@ -3,7 +3,7 @@
 use crate::deflate::{Deflater, Parameters};
 use crate::{
     Decoder, Error, Event, FrameHeader, Limits, MAX_CONTROL_PAYLOAD, MessageKind, Opcode, RawFrame,
-    Role, close, mask,
+    Role, Whole, close, mask,
 };
 
 /// How far the closing handshake has come.
@@ -83,6 +83,12 @@ impl Codec {
     pub fn has_deflate_state(&self) -> bool {
         self.decoder.is_inflater_allocated()
             || self.deflater.as_ref().is_some_and(|d| d.is_allocated())
+    }
+
+    /// The message that received bytes begin with, if all of it is there: see [`Decoder::whole`].
+    #[inline]
+    pub fn whole(&self, input: &[u8]) -> Option<Whole> {
+        self.decoder.whole(input)
     }
 
     /// Goes over received bytes up to the next event: see [`Decoder::decode`].

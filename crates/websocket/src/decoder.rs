@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::deflate::{Inflater, Parameters};
-use crate::{Error, FrameHeader, MAX_HEADER, Opcode, Role, Utf8, close, mask};
+use crate::mask::{mask, unmask_to};
+use crate::{Error, FrameHeader, MAX_HEADER, Opcode, Role, Utf8, close};
 
 /// The most that is reserved for a frame on the word of its header, in bytes.
 const RESERVE: u64 = 1 << 20;
@@ -66,6 +67,32 @@ pub enum Event<'a> {
     Ping(Cow<'a, [u8]>),
     /// An answer to a ping, or a sign of life.
     Pong(Cow<'a, [u8]>),
+}
+
+/// A message that has arrived in one piece and has not been touched: see [`Decoder::whole`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Whether it is text.
+    pub kind: MessageKind,
+    /// Where its payload is in the input. Its end is how much of the input the message takes.
+    pub payload: Range<usize>,
+    /// What it is masked with, if it is.
+    mask: Option<[u8; 4]>,
+}
+
+impl Whole {
+    /// Copies the payload out of the input, unmasked, to `target`, which is as long as it. `place` makes of a byte
+    /// what `target` consists of.
+    ///
+    /// Returns whether that is the message. If not, it is text with something in it that is not ASCII, which is for
+    /// [`Decoder::decode`] to judge; a part of `target` may be left as it was then.
+    #[inline]
+    pub fn copy_to<T>(&self, target: &mut [T], place: impl Fn(u8) -> T, input: &[u8]) -> bool {
+        let is_text = self.kind == MessageKind::Text;
+        let data = &input[self.payload.clone()];
+        let key = self.mask.unwrap_or_default();
+        unmask_to(target, place, data, key, is_text) || !is_text
+    }
 }
 
 /// A frame by itself, for those who look below messages.
@@ -166,6 +193,33 @@ impl Decoder {
     /// Whether decompression holds memory.
     pub fn is_inflater_allocated(&self) -> bool {
         self.inflater.as_ref().is_some_and(|i| i.is_allocated())
+    }
+
+    /// The message that `input` begins with, if all of it is there, in a frame of its own and not compressed.
+    ///
+    /// A caller that wants the message elsewhere copies and unmasks it in one go, and passes over it in the input:
+    /// nothing is to be told to the decoder. For all else, text that is not ASCII included, there is
+    /// [`decode`](Self::decode).
+    #[inline]
+    pub fn whole(&self, input: &[u8]) -> Option<Whole> {
+        if self.state != State::Head || self.head_length > 0 || self.message.is_some() {
+            return None;
+        }
+        let (header, used) = FrameHeader::parse(input, self.role, false).ok()??;
+        let kind = match header.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        let fits = header.length <= self.limits.frame.min(self.limits.message);
+        if !header.fin || !fits || header.length > (input.len() - used) as u64 {
+            return None;
+        }
+        Some(Whole {
+            kind,
+            payload: used..used + header.length as usize,
+            mask: header.mask,
+        })
     }
 
     /// Goes over `input` up to the next event, and unmasks it in place. Returns how much of it was used up, and
@@ -270,7 +324,7 @@ impl Decoder {
                 if let Some(key) = header.mask {
                     mask(&mut input[used..end], key, 0);
                 }
-                self.whole(header, input, used..end)
+                self.complete(header, input, used..end)
                     .map(|found| (end, found))
             }
             State::Payload { header, received } => {
@@ -371,7 +425,7 @@ impl Decoder {
 
     /// A frame whose payload is all there.
     #[inline]
-    fn whole(
+    fn complete(
         &mut self,
         header: FrameHeader,
         input: &[u8],

@@ -15,7 +15,8 @@
 //! closing frame) and [`handshake`] (keys).
 //!
 //! **Nothing is copied that need not be.** A message that arrives whole is unmasked where it is, in the caller's
-//! buffer, and lent out from there. Only what arrives in pieces is gathered.
+//! buffer, and lent out from there; or it is copied to where the caller wants it, and unmasked on the way
+//! ([`Codec::whole`]). Only what arrives in pieces is gathered.
 //!
 //! **Nothing is kept that need not be.** What a connection needs while it is idle is the size of [`Codec`], which
 //! is a few hundred bytes. Buffers exist while a message is incomplete, and compression state from the first
@@ -40,7 +41,7 @@ mod mask;
 mod utf8;
 
 pub use codec::{Codec, Phase};
-pub use decoder::{Decoder, Event, Limits, MessageKind, RawFrame};
+pub use decoder::{Decoder, Event, Limits, MessageKind, RawFrame, Whole};
 pub use error::Error;
 pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role};
 pub use mask::mask;

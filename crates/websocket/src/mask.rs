@@ -1,5 +1,8 @@
 //! Masking: every payload of a client is combined with a key that is sent along (RFC 6455 section 5.3).
 
+/// After how many bytes [`unmask_to`] looks whether all of them were ASCII.
+const BLOCK: usize = 1024;
+
 /// Masks or unmasks `data` in place. `offset` is the place of its first byte in the payload.
 pub fn mask(data: &mut [u8], key: [u8; 4], offset: usize) {
     let [a, b, c, d] = key;
@@ -28,6 +31,63 @@ pub fn mask(data: &mut [u8], key: [u8; 4], offset: usize) {
     }
 }
 
+/// Writes `data`, unmasked, to `target`, which has to be as long. Returns whether all of it is ASCII.
+///
+/// With `only_ascii` it gives up soon after something else; the rest of `target` is left as it was then. `place`
+/// makes of a byte what `target` consists of.
+#[inline]
+pub fn unmask_to<T>(
+    target: &mut [T],
+    place: impl Fn(u8) -> T,
+    data: &[u8],
+    key: [u8; 4],
+    only_ascii: bool,
+) -> bool {
+    assert_eq!(
+        target.len(),
+        data.len(),
+        "the target is as long as the data"
+    );
+    let mut seen = 0;
+    for (target, data) in target.chunks_mut(BLOCK).zip(data.chunks(BLOCK)) {
+        seen |= unmask_block(target, &place, data, key);
+        if only_ascii && seen & 0x80 != 0 {
+            return false;
+        }
+    }
+    seen & 0x80 == 0
+}
+
+/// As [`unmask_to`]; returns the bits that any of the bytes has.
+#[inline]
+fn unmask_block<T>(target: &mut [T], place: &impl Fn(u8) -> T, data: &[u8], key: [u8; 4]) -> u8 {
+    // So many bytes at a time become vector instructions.
+    const WIDTH: usize = 32;
+    let wide: [u8; WIDTH] = std::array::from_fn(|index| key[index % 4]);
+    let mut seen = [0; WIDTH];
+    let mut targets = target.chunks_exact_mut(WIDTH);
+    let mut sources = data.chunks_exact(WIDTH);
+    for (target, source) in (&mut targets).zip(&mut sources) {
+        let target: Result<&mut [T; WIDTH], _> = target.try_into();
+        let source: Result<&[u8; WIDTH], _> = source.try_into();
+        let (Ok(target), Ok(source)) = (target, source) else {
+            continue;
+        };
+        for index in 0..WIDTH {
+            let byte = source[index] ^ wide[index];
+            seen[index] |= byte;
+            target[index] = place(byte);
+        }
+    }
+    let rest = targets.into_remainder().iter_mut();
+    for ((target, source), key) in rest.zip(sources.remainder()).zip(wide) {
+        let byte = source ^ key;
+        seen[0] |= byte;
+        *target = place(byte);
+    }
+    seen.iter().fold(0, |all, byte| all | byte)
+}
+
 #[inline]
 fn combine(chunk: &mut [u8], word: u64) {
     if let Ok(bytes) = <[u8; 8]>::try_from(&*chunk) {
@@ -37,7 +97,7 @@ fn combine(chunk: &mut [u8], word: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::mask;
+    use super::{BLOCK, mask, unmask_to};
 
     #[test]
     fn agrees_with_the_definition() {
@@ -53,6 +113,47 @@ mod tests {
                 let mut masked = plain;
                 mask(&mut masked, key, offset);
                 assert_eq!(masked, expected, "{length} bytes at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn copies_and_tells_what_is_ascii() {
+        let key = [0xb7, 0xfa, 0x21, 0x3d];
+        for length in [
+            0,
+            1,
+            31,
+            32,
+            33,
+            100,
+            BLOCK - 1,
+            BLOCK,
+            BLOCK + 1,
+            3 * BLOCK + 7,
+        ] {
+            let plain: Vec<u8> = (0..length).map(|i| (i % 128) as u8).collect();
+            let mut masked = plain.clone();
+            mask(&mut masked, key, 0);
+            let mut target = vec![0xee; length];
+            assert!(unmask_to(&mut target, |byte| byte, &masked, key, true));
+            assert_eq!(target, plain, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn finds_each_byte_that_is_not_ascii() {
+        let key = [0xb7, 0xfa, 0x21, 0x3d];
+        for length in [1, 40, BLOCK + 33] {
+            for wrong in 0..length {
+                let mut plain = vec![b'a'; length];
+                plain[wrong] = 0x80;
+                let mut masked = plain.clone();
+                mask(&mut masked, key, 0);
+                let mut target = vec![0; length];
+                assert!(!unmask_to(&mut target, |byte| byte, &masked, key, true));
+                assert!(!unmask_to(&mut target, |byte| byte, &masked, key, false));
+                assert_eq!(target, plain, "all of it is there if anything may come");
             }
         }
     }

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{decode_every_way, frame};
-use eventlet_websocket::{Error, Limits};
+use common::{copy_whole, decode_every_way, frame};
+use eventlet_websocket::deflate::Parameters;
+use eventlet_websocket::{Decoder, Error, Limits, Role};
 
 const KEY: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 
@@ -125,4 +126,62 @@ fn limits_are_for_frames_and_messages() {
     );
     // Control frames have a limit of their own.
     assert_eq!(refused(&frame(0x89, &[0; 125], KEY)), None);
+}
+
+#[test]
+fn what_can_be_copied_as_it_is() {
+    let limits = Limits {
+        frame: 70_000,
+        message: 66_000,
+    };
+    let new = |role| Decoder::new(role, limits, Some(Parameters::default()));
+    let copied = |input: &[u8]| copy_whole(&new(Role::Server), input);
+
+    for length in [0, 5, 125, 126, 2000, 65_536] {
+        let payload = vec![b'x'; length];
+        for first in [0x81, 0x82] {
+            let message = frame(first, &payload, KEY);
+            let expected = Some((message.len(), payload.clone()));
+            assert_eq!(copied(&message), expected);
+            assert_eq!(copied(&[&*message, b"\x81"].concat()), expected);
+            assert_eq!(copied(&message[..message.len() - 1]), None, "incomplete");
+        }
+    }
+    let binary = frame(0x82, b"\xff\x00", KEY);
+    assert_eq!(copied(&binary), Some((binary.len(), b"\xff\x00".to_vec())));
+    let unmasked = frame(0x81, b"Hello", None);
+    assert_eq!(
+        copy_whole(&new(Role::Client), &unmasked),
+        Some((unmasked.len(), b"Hello".to_vec()))
+    );
+
+    let refused = [
+        (
+            "text that is not ASCII",
+            frame(0x81, "\u{e4}".as_bytes(), KEY),
+        ),
+        ("a fragment", frame(0x01, b"a", KEY)),
+        ("a continuation", frame(0x80, b"a", KEY)),
+        ("a compressed message", frame(0xc1, b"a", KEY)),
+        ("a control frame", frame(0x89, b"a", KEY)),
+        ("too long", frame(0x82, &vec![0; 66_001], KEY)),
+        ("unmasked", unmasked),
+        ("nothing", Vec::new()),
+    ];
+    for (what, input) in refused {
+        assert_eq!(copied(&input), None, "{what}");
+    }
+
+    let message = frame(0x81, b"Hello", KEY);
+    let begun = [
+        ("within a message", frame(0x01, b"a", KEY)),
+        ("within a header", message[..3].to_vec()),
+        ("within a payload", message[..8].to_vec()),
+        ("after the end", frame(0x88, b"", KEY)),
+    ];
+    for (what, mut input) in begun {
+        let mut decoder = new(Role::Server);
+        decoder.decode(&mut input).expect("it is right so far");
+        assert_eq!(copy_whole(&decoder, &message), None, "{what}");
+    }
 }

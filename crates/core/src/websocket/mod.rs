@@ -6,8 +6,8 @@
 //! `eventlet_websocket`, which knows the protocol and does no I/O:
 //!
 //! - [`wait`](wait::Wait) goes over what has been received up to the next message. Bytes come through a block that
-//!   belongs to the OS thread and mostly hold whole messages, which become Python objects right there; only what
-//!   is left over is kept. So a connection that waits has its green thread, a codec and nothing else.
+//!   belongs to the OS thread and mostly hold whole messages, which are unmasked right into [Python
+//!   objects](message); only what is left over is kept. So a connection that waits has its green thread, a codec and nothing else.
 //! - [`send`](send) writes a message with one system call. What the peer does not take at once is waited for, with
 //!   a [lock](lock) held so that the frames of several senders stay apart.
 //! - Control frames are answered within `wait`, without waiting themselves: if the pong cannot leave now, a green
@@ -20,6 +20,7 @@ mod base;
 mod handshake;
 mod io;
 mod lock;
+mod message;
 mod random;
 mod send;
 mod wait;

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::base::{Ended, FrameParts, WebSocketBase};
-use super::io;
+use super::{io, message};
 use crate::hub::entry::{Arguments, Step, WaitingCall};
 use crate::hub::io::Direction;
 use crate::hub::wait::{Begun, Readiness};
@@ -190,6 +190,11 @@ impl WebSocketBase {
         let mut used = 0;
         loop {
             let rest = &mut input[used..];
+            if let Some(whole) = self.state.with(py, |s| s.codec.whole(rest))
+                && let Some(message) = message::copied(py, &whole, rest)
+            {
+                return (used + whole.payload.end, Outcome::Message(message));
+            }
             let result = self.state.with(py, move |s| s.codec.decode(rest));
             let (count, event) = match result {
                 Ok(found) => found,

@@ -42,11 +42,16 @@ pub fn decode_in_pieces(
         let piece = &mut input[at..end];
         let mut used = 0;
         loop {
+            let copied = copy_whole(&decoder, &piece[used..]);
             match decoder.decode(&mut piece[used..]) {
                 Ok((more, event)) => {
                     used += more;
                     assert!(event.is_some() || used == piece_length(at, end));
                     let Some(event) = event else { break };
+                    if let Some((length, payload)) = copied {
+                        assert_eq!(length, more);
+                        assert_eq!(message(&event), Some(payload.as_slice()));
+                    }
                     if let Event::Message { payload, .. } = &event {
                         assert!(payload.len() as u64 <= limits.message);
                     }
@@ -59,6 +64,7 @@ pub fn decode_in_pieces(
                     }
                 }
                 Err(error) => {
+                    assert_eq!(copied, None);
                     assert_eq!(decoder.decode(&mut [0xff; 9]), Ok((9, None)));
                     assert!(decoder.heap_size() < 300, "nothing is kept after an error");
                     return (events, Some(error));
@@ -68,6 +74,21 @@ pub fn decode_in_pieces(
         at = end;
     }
     (events, None)
+}
+
+/// The message that `input` begins with if it can be copied as it is, and how much of the input it takes.
+pub fn copy_whole(decoder: &Decoder, input: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let whole = decoder.whole(input)?;
+    let mut payload = vec![0; whole.payload.len()];
+    let copied = whole.copy_to(&mut payload, |byte| byte, input);
+    copied.then_some((whole.payload.end, payload))
+}
+
+fn message<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
+    match event {
+        Event::Message { payload, .. } => Some(payload),
+        _ => None,
+    }
 }
 
 fn piece_length(start: usize, end: usize) -> usize {
