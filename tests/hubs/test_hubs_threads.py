@@ -17,11 +17,10 @@ from eventlet.hubs import IOClosed, trampoline
 from eventlet.hubs.hub import FdListener, Timer
 from support.hubs import AVAILABLE, Failure, run_thread
 
+LONG = 20
+
 # ------------------------------------------------------------------------------------------------
 # Other OS threads
-
-
-LONG = 20
 
 
 def test_call_soon_wakes_the_hub_at_once(hub):
