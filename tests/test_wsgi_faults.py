@@ -502,6 +502,23 @@ def app(env, start):
     assert "panic" not in "\n".join(server.log)
 
 
+@pytest.mark.parametrize("pool", ["", "custom_pool=eventlet.GreenPool()"], ids=["hub", "pool"])
+def test_what_comes_after_the_end_does_not_destroy_the_answer(serve, pool):
+    server = serve(pool, source=ENDING)
+    with server.connect() as client:
+        client.send("nonsense\r\n\r\n")
+        assert client.sock.recv(1, socket.MSG_PEEK)
+        # The first would be answered with a reset, after which nothing can be sent or received.
+        for _ in range(3):
+            client.send("more")
+        assert client.response().status == 400
+        assert client.is_closed()
+        for _ in range(3):
+            client.send("more")
+    with server.connect() as client:
+        server.wait_until(lambda: stats(client)["connections"] == 1)
+
+
 def test_linger_gives_up(serve):
     server = serve(source=ENDING)
     with server.connect() as client:
