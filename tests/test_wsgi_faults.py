@@ -332,13 +332,15 @@ def test_out_of_descriptors(serve):
 def test_idle_connections_give_their_descriptors_to_those_who_wait(serve):
     source = SITE + "\nimport resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
     server = serve(source=source)
-    clients = [server.connect() for _ in range(60)]
-    for client in clients:
-        client.send(GET)
-    for client in clients:
-        assert client.response().body == b"Hello!"
-    for client in clients:
-        client.close()
+    for _ in range(3):
+        clients = [server.connect() for _ in range(60)]
+        for client in clients:
+            client.send(GET)
+        for client in clients:
+            assert client.response().body == b"Hello!"
+        for client in clients:
+            client.close()
+    # Once a minute, however often it comes and goes.
     assert len([line for line in server.log if "cannot accept" in line]) == 1
 
 

@@ -79,6 +79,7 @@ is_accepting = True
 
 #: ``WSGI_LOCAL.already_handled = True`` says that the application has answered through the socket
 #: itself (``environ['eventlet.input'].get_socket()``): the server sends nothing for this request.
+#: ``environ['eventlet.input'].note_answer(code)`` has the access log show its status code.
 WSGI_LOCAL = local()
 
 

@@ -207,7 +207,7 @@ impl AccessLog {
     }
 
     /// Reports what is wrong with the log, now and then.
-    fn settle(&self, py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
+    pub(super) fn settle(&self, py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
         let Err(error) = result else {
             return Ok(());
         };
