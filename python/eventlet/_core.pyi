@@ -330,8 +330,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
-        | None,
+        log_record: Callable[[RequestRecord], object] | None,
         log_write: Callable[[str], object] | None,
         max_size: int,
         keepalive: bool,
@@ -417,6 +416,33 @@ class Input:
     def set_hundred_continue_response_headers(
         self, headers: Iterable[tuple[str, str]], capitalize_response_headers: bool = True
     ) -> None: ...
+
+@final
+class RequestRecord:
+    def __new__(
+        cls,
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> Self: ...
+    @property
+    def body_length(self) -> int: ...
+    @property
+    def client_ip(self) -> str: ...
+    @property
+    def client_port(self) -> str: ...
+    @property
+    def environ(self) -> dict[str, Any] | None: ...
+    @property
+    def request_line(self) -> str: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def wall_seconds(self) -> float: ...
 
 @final
 class Worker:
