@@ -43,7 +43,7 @@ test-python: $(VENV)/.installed ## Run the Python tests (ARGS: for pytest)
 	$(bin)/python -m pytest $(ARGS)
 
 conformance: $(VENV)/.installed ## Run Eventlet's own tests, downloaded (ARGS: see run.py --help)
-	$(bin)/python tests/conformance/run.py $(ARGS)
+	$(bin)/python tests/conformance/run.py --tls $(ARGS)
 
 # Each interpreter has an environment of its own beside the first: .venv-3.10 and so on.
 conformance-all: $(VENV)/.installed ## Run them on every hub, and on every CPython found

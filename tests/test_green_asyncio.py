@@ -120,18 +120,19 @@ print(asyncio.run(main()))
 def test_executors(run_program):
     result = run_program(
         """
+at_once = threading.Barrier(5)
+
 def block(seconds):
+    at_once.wait(20)
     time.sleep(seconds)
     return seconds
 
 async def main():
     loop = asyncio.get_running_loop()
-    start = time.monotonic()
     found = await asyncio.gather(
         *(loop.run_in_executor(None, block, 0.1) for _ in range(4)),
         asyncio.to_thread(block, 0.1),
     )
-    assert time.monotonic() - start < 0.4, "they ran one after the other"
     assert others_ran()
     infos = await loop.getaddrinfo("localhost", 80)
     assert infos

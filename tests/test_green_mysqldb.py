@@ -76,7 +76,8 @@ def test_more_queries_at_once_than_there_are_threads(mariadb_server):
     one = time.monotonic() - start
     start = time.monotonic()
     assert [*eventlet.GreenPool().imap(query, range(50))] == [(0, number) for number in range(50)]
-    assert time.monotonic() - start < 5 * one
+    # One after the other they would take fifty times as long.
+    assert time.monotonic() - start < 20 * one
 
 
 def test_timeout(connection):

@@ -71,7 +71,8 @@ def test_fifty_at_once():
     started = time.monotonic() - start
     waiters = [eventlet.spawn(process.wait) for process in processes]
     assert [waiter.wait() for waiter in waiters] == [0] * 50
-    assert time.monotonic() - start < 0.9 + 2 * started
+    # Waits of their own would add up to fifteen seconds.
+    assert time.monotonic() - start < 5 + 2 * started
 
 
 def test_waiting_does_not_poll(clean_hub):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -314,3 +315,34 @@ except BlockingIOError:
 """
     )
     assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it knows Linux' mutexes")
+def test_another_thread_receives_it_while_green_threads_keep_the_hub_busy(run_python):
+    """Nothing of that thread's, which waits for a mutex, tells the interpreter of the signal."""
+    run_python(
+        """
+import ctypes, signal, threading
+import eventlet
+
+libc = ctypes.CDLL(None)
+keeps_gil = ctypes.PyDLL(None)
+mutex = ctypes.create_string_buffer(64)
+assert libc.pthread_mutex_lock(mutex) == 0
+thread = threading.Thread(target=libc.pthread_mutex_lock, args=[mutex], daemon=True)
+thread.start()
+state = None
+while state != "S":
+    with open(f"/proc/self/task/{thread.native_id}/stat") as file:
+        state = file.read().rpartition(") ")[2][0]
+calls = []
+signal.signal(signal.SIGUSR1, lambda *_: calls.append(1))
+with eventlet.Timeout(20):
+    for n in range(1, 4):
+        assert keeps_gil.pthread_kill(ctypes.c_ulong(thread.ident), int(signal.SIGUSR1)) == 0
+        while len(calls) < n:
+            eventlet.sleep(0)
+libc.pthread_mutex_unlock(mutex)
+thread.join()
+"""
+    )

@@ -429,3 +429,24 @@ def test_programs_of_the_application_can_be_interrupted(
     program = serve("--workers", "1")
     program.wait_for("^SIGINT default_int_handler$")
     assert program.stop() == 0
+
+
+def test_a_worker_that_does_not_come_up_is_given_up(
+    serve: Callable[..., Program], tmp_path: Path
+) -> None:
+    (tmp_path / "pids.py").write_text("while True:\n    pass\n")
+    program = serve("--workers", "2", "--boot-timeout", "0.5", wait=False)
+    assert program.wait() == 1
+    assert re.search(
+        r"worker \d+ has not imported the application within 0\.5 s \(--boot-timeout\)",
+        program.stderr,
+    )
+    # Its stack.
+    assert re.search(r'File ".*pids\.py", line [12]', program.stderr)
+
+
+def test_workers_auto(serve: Callable[..., Program]) -> None:
+    program = serve("--workers", "auto")
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert program.wait_for(r"with (\d+) workers? \(pid")[1] == str(count)
+    assert program.stop() == 0

@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import threading
+import time
 import weakref
 
 import pytest
@@ -287,6 +288,26 @@ def test_killall_does_not_wait_for_what_nobody_waits_for():
     tpool.killall()
     assert tpool.execute(int, "7") == 7
     gate.set()
+
+
+def test_killall_waits_for_what_calls_have_left_behind():
+    ended = []
+
+    def linger():
+        try:
+            eventlet.sleep(LONG)
+        finally:
+            # A moment in which other OS threads run.
+            time.sleep(0.05)
+            ended.append(1)
+
+    def leave():
+        eventlet.spawn(linger)
+        eventlet.sleep(0)
+
+    tpool.execute(leave)
+    tpool.killall()
+    assert ended == [1]
 
 
 def test_the_program_ends_though_a_call_does_not(run_python):

@@ -442,11 +442,12 @@ def tls(listener, folder):
 
 def test_over_tls(tmp_path):
     listener, trust = tls(eventlet.listen(("127.0.0.1", 0)), tmp_path)
-    ended = Event()
+    timed_out, ended = Event(), Event()
 
     def handler(ws):
         with pytest.raises(TimeoutError):
             ws.wait(timeout=0.01)
+        timed_out.send()
         echo(ws)
         ended.send(ws.close_code)
 
@@ -454,6 +455,7 @@ def test_over_tls(tmp_path):
         sock = trust.wrap_socket(eventlet.connect(address), server_hostname="localhost")
         wire = Wire(None, sock=sock)
         wire.head()
+        timed_out.wait()
         wire.send(frame(PING, b"p"), frame(BINARY, bytes(200_000)))
         assert wire.frame() == (PONG, b"p")
         assert wire.frame() == (BINARY, bytes(200_000))

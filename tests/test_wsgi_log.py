@@ -203,3 +203,40 @@ class Raw(io.FileIO):
     server.stop()
     counts = [int(line.split()[1]) for line in server.out if line.startswith("wrote")]
     assert max(counts) >= 30
+
+
+HANDSHAKE = (
+    "GET /chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("pool", ["", "custom_pool=eventlet.GreenPool(5)"])
+def test_a_websocket_is_logged_with_the_status_of_its_handshake(serve, pool):
+    source = """
+from eventlet import websocket
+@websocket.WebSocketWSGI
+def app(ws):
+    ws.send("hello")
+"""
+    server = serve(pool, source=source)
+    for version, status in ((13, 101), (99, 426)):
+        with server.connect() as client:
+            client.send(HANDSHAKE.format(version=version))
+            client.rest()
+        server.wait_log(f'"GET /chat HTTP/1.1" {status} ')
+
+
+def test_an_application_says_what_it_has_answered(serve):
+    source = """
+def app(env, start):
+    source = env["eventlet.input"]
+    source.get_socket().sendall(b"HTTP/1.1 299 OK\\r\\n\\r\\n")
+    source.note_answer(299)
+    return []
+"""
+    server = serve(source=source)
+    with server.connect() as client:
+        client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert client.rest().startswith(b"HTTP/1.1 299")
+    server.wait_log('"GET / HTTP/1.1" 299 ')

@@ -140,6 +140,13 @@ class NamekoLike(wsgi.HttpProtocol):
                 raise
         self.connection.close()
 
+class Named(wsgi.HttpProtocol):
+    "Knows better who the client is."
+    def get_client_address(self):
+        if self.path == "/unknown":
+            raise KeyError("nobody")
+        return "10.9.8.7 of " + super().get_client_address()[0], "99"
+
 class OwnRequest(wsgi.HttpProtocol):
     "Reads requests all by itself."
     def handle_one_request(self):
@@ -586,6 +593,18 @@ def test_a_socket_that_is_nothing_but_two_files():
         assert statuses == [b"200", b"200", b"400"]
         assert b"\r\n\r\nGETHTTP" in sent
         assert b"\r\n\r\nPUTxHTTP" in sent
+
+
+@pytest.mark.parametrize("log_format", ["", ", log_format='%(client_ip)s:%(client_port)s'"])
+def test_the_client_as_the_class_has_it(serve, log_format):
+    server = serve("protocol=Named" + log_format)
+    forwarded = [("X-Forwarded-For", "1.2.3.4")]
+    assert environ_of(server.get("/environ", headers=forwarded))["REMOTE_ADDR"] == "127.0.0.1"
+    port = ":99$" if log_format else " - - "
+    server.wait_log(f"^10\\.9\\.8\\.7 of 1\\.2\\.3\\.4,127\\.0\\.0\\.1{port}")
+    # Where that fails, the log lacks a line, and the client nothing.
+    assert server.get("/unknown").body == b"Hello!"
+    server.wait_log("KeyError: 'nobody'")
 
 
 def test_an_accept_of_the_programs_own(serve):

@@ -13,7 +13,7 @@ import pytest
 
 from support.certificates import make
 from support.http_server import PATIENCE, Client, Server
-from test_wsgi import GET, SITE, chunked, environ_of
+from test_wsgi import GET, SITE, chunked, environ_of, tell
 from test_wsgi_proxy import ENVIRON, V1, V2, remote
 
 #: How a listener gets its TLS: `wrap_ssl`, or a context of the standard library or of ours.
@@ -305,6 +305,45 @@ def test_get_socket(site):
         answer = client.rest()
         assert answer.startswith(b"raw over TLSv1")
         assert answer.endswith(b" None")  # the time of the handshake is over
+
+
+def test_a_client_that_is_never_without_a_request_leaves_others_their_turn(site):
+    """Each is in a record of its own, so that the server finds it when it has answered the last."""
+
+    def request(text):
+        text += "\nstart('200 OK', [])\nresult = []"
+        return f"GET /run HTTP/1.1\r\nHost: t\r\nX-Code: {json.dumps(text)}\r\n\r\n"
+
+    with TlsClient(site) as many, TlsClient(site) as one:
+        one.get()
+        many.send(request("import sys; print('held up', flush=True); sys.stdin.readline()"))
+        site.wait_out("held up")
+        for _ in range(100):
+            many.send(request("print('many', flush=True)"))
+        one.send(request("print('one', flush=True)"))
+        tell(site, "go on")
+        assert one.response().status == 200
+        site.wait_out("many", 100)
+    order = [line for line in site.out if line in {"many", "one"}]
+    assert order.index("one") < 10
+
+
+@pytest.mark.parametrize("pool", ["", "custom_pool=__import__('eventlet').GreenPool(20)"])
+def test_a_client_that_hangs_up_within_a_body(serve, pool):
+    """Without the end of TLS before it: it is the end all the same, and not an error of TLS."""
+    server = serve(pool, "wrap_ssl")
+    for framing, part, seen in (
+        ("Transfer-Encoding: chunked", "5\r\nab", "TruncatedBodyError"),
+        ("Content-Length: 5", "ab", "read b'ab'"),
+    ):
+        code = "try: print('read', env['wsgi.input'].read(), flush=True)\n"
+        code += "except Exception as error: print(type(error), flush=True)"
+        head = f"POST /run HTTP/1.1\r\nHost: t\r\n{framing}\r\nX-Code: {json.dumps(code)}"
+        with TlsClient(server) as client:
+            client.send(f"{head}\r\n\r\n{part}")
+            # To close it would reset it: what the server has sent is not read.
+            client.sock.shutdown(socket.SHUT_WR)
+            server.wait_out(seen)
 
 
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])

@@ -126,9 +126,83 @@ def test_greenlet_local_data_is_not_handed_on(server):
     assert not server.get(lambda: hasattr(local, "value"))
 
 
-def test_one_that_has_waited_ends(server):
-    server.get(lambda: eventlet.sleep(0))
+def sleep_to_the_next_round():
+    eventlet.sleep(0)
+
+
+def sleep_for_a_moment():
+    eventlet.sleep(0.001)
+
+
+def wait_for_another():
+    eventlet.spawn(lambda: "done").wait()
+
+
+@pytest.mark.parametrize("wait", [sleep_to_the_next_round, sleep_for_a_moment, wait_for_another])
+def test_one_that_has_waited_waits_for_the_next_request(server, wait):
+    variable = contextvars.ContextVar("variable", default="default")
+
+    def handle():
+        found = variable.get()
+        variable.set("mine")
+        wait()
+        return found
+
+    for _ in range(3):
+        assert server.get(handle) == "default"
+        assert server.spare() == 1
+
+
+def test_one_that_somebody_has_come_to_know_meanwhile_ends(server):
+    kept = []
+
+    def handle():
+        eventlet.spawn(kept.append, eventlet.getcurrent())
+        eventlet.sleep(0)
+
+    server.get(handle)
+    assert kept[0].dead
     assert server.spare() == 0
+
+
+def test_one_that_waited_in_vain_is_not_handed_on(server):
+    def handle():
+        with eventlet.Timeout(0.001, False):
+            eventlet.Event().wait()
+        return True
+
+    assert server.get(handle)
+    assert server.get(lambda: "untouched") == "untouched"
+
+
+def test_one_that_was_resumed_by_hand_is_not_handed_on(server):
+    def handle():
+        eventlet.spawn(eventlet.getcurrent().switch)
+        hubs.get_hub().switch()
+        return True
+
+    assert server.get(handle)
+    eventlet.sleep(0)
+    assert server.get(lambda: "untouched") == "untouched"
+
+
+def test_those_that_wait_together_wait_for_the_next_requests(server):
+    variable = contextvars.ContextVar("variable", default="default")
+    event = eventlet.Event()
+
+    def wait():
+        found = variable.get()
+        variable.set("mine")
+        event.wait()
+        return found
+
+    def send():
+        if not event.ready():
+            event.send()
+        return variable.get()
+
+    assert server.get_all([wait, wait, wait, send]) == ["default"] * 4
+    assert server.spare() == 4
 
 
 def test_a_pending_timeout_is_not_handed_on(server):

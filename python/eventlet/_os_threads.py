@@ -24,7 +24,7 @@ from time import monotonic
 from time import sleep as _sleep
 from typing import Any
 
-from eventlet._core import has_hub
+from eventlet._core import end_hub, has_hub
 from eventlet.event import Event
 
 __all__ = ["RLock", "ThreadPool", "Worker", "allocate_lock", "get_ident", "start_new_thread"]
@@ -281,11 +281,13 @@ class ThreadPool:
             self._begin(worker)
             while (job := self._next(crew)) is not None:
                 worker.job = job
-                self._run(crew, job)
-                worker.job = None
+                self._run(crew, worker, job)
                 # Nothing of the last call outlives it while the thread waits for the next one.
                 del job
         finally:
+            # The green threads that calls have left behind end now, while somebody waits for it:
+            # under a thread that nobody waits for, the interpreter may go away.
+            end_hub()
             self._forget(worker)
             self._idents.discard(ident)
             self._end()
@@ -329,7 +331,7 @@ class ThreadPool:
                     if crew.jobs.empty():
                         raise Empty
 
-    def _run(self, crew: _Crew, job: _Job) -> None:
+    def _run(self, crew: _Crew, worker: Worker, job: _Job) -> None:
         done = function = args = kwargs = result = error = None
         try:
             try:
@@ -345,6 +347,8 @@ class ThreadPool:
             error = caught.with_traceback(traceback.tb_next if traceback else None)
             del traceback
             self._failed(error)
+        # From here on, an empty job does not mean that the thread is held up by it.
+        worker.job = None
         with self._lock:
             crew.unfinished -= 1
         try:

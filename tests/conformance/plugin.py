@@ -5,6 +5,7 @@ crash survives it, and has a C thread dump all stacks and end the process when o
 longer than CONFORMANCE_TIMEOUT seconds. A Python thread could not: a hang may hold the GIL.
 """
 
+import contextlib
 import faulthandler
 import importlib
 import json
@@ -17,6 +18,7 @@ import pytest
 LIMIT = float(os.environ.pop("CONFORMANCE_TIMEOUT"))
 DONE = frozenset(json.loads(os.environ.pop("CONFORMANCE_DONE")))
 ALLOW_FOREIGN = os.environ.pop("CONFORMANCE_ALLOW_FOREIGN", "") == "1"
+OVER_TLS = os.environ.pop("CONFORMANCE_OVER_TLS", "") == "1"
 # Attributes to set to False before the tests, as "module:Class.attribute".
 CLEARED = json.loads(os.environ.pop("CONFORMANCE_CLEARED", "[]"))
 # Opened here, and kept by descriptor: the tests may replace open(), os.write() and sys.stderr.
@@ -76,11 +78,21 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=done)
 
 
+def transport(item):
+    """Return the context to run a test in."""
+    if not OVER_TLS:
+        return contextlib.nullcontext()
+    import conformance_tls
+
+    return conformance_tls.everything(item.function)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     watch()
     emit("start", id=short_id(item.nodeid))
-    result = yield
+    with transport(item):
+        result = yield
     emit("end", id=short_id(item.nodeid))
     return result
 

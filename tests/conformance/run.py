@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -34,10 +35,14 @@ except ModuleNotFoundError:  # Python 3.10
 HERE = pathlib.Path(__file__).resolve().parent
 BAD_OUTCOMES = ("failed", "error", "timeout", "crashed")
 OUTCOMES = ("passed", "skipped", *BAD_OUTCOMES)
+# Exit statuses of pytest that tell of no tests: it failed itself, or was called in a wrong way.
+BROKEN_RUN = (3, 4)
 # A process that neither finishes nor trips its own watchdog is killed after this many seconds.
 PROCESS_LIMIT = 1800
 # The hub of a program that asks for none, and all that Linux has.
 DEFAULT_HUB = "default"
+# What the servers and clients of the tests speak.
+PLAIN, TLS = "plain", "TLS"
 HUBS = (DEFAULT_HUB, "poll", "selects", "asyncio")
 # Where the tests that need a database look for one.
 DATABASES = "EVENTLET_DB_TEST_AUTH"
@@ -69,6 +74,7 @@ class Known:
     reason: str
     hubs: tuple = ()
     pythons: tuple = ()
+    transports: tuple = ()
     may_pass: bool = False
 
     def __post_init__(self):
@@ -77,8 +83,12 @@ class Known:
         if not self.reason:
             raise Unusable(f"expectations: {self.id}: a reason is needed")
 
-    def applies(self, hub, python):
-        return (not self.hubs or hub in self.hubs) and (not self.pythons or python in self.pythons)
+    def applies(self, setting):
+        return (
+            (not self.hubs or setting.hub in self.hubs)
+            and (not self.pythons or setting.version in self.pythons)
+            and (not self.transports or setting.transport in self.transports)
+        )
 
 
 @dataclasses.dataclass
@@ -87,10 +97,12 @@ class Setting:
 
     python: str
     hub: str = DEFAULT_HUB
+    transport: str = PLAIN
     version: str = ""
 
     def __str__(self):
-        return f"Python {self.version}, hub {self.hub}"
+        over = "" if self.transport == PLAIN else f", over {self.transport}"
+        return f"Python {self.version}, hub {self.hub}{over}"
 
 
 class Expectations:
@@ -99,6 +111,7 @@ class Expectations:
         self.version = data["version"]
         self.sha256 = data["sha256"]
         self.files = {entry["name"]: entry.get("tests") for entry in data.get("files", ())}
+        self.over_tls = {entry["name"] for entry in data.get("files", ()) if entry.get("over_tls")}
         self.cleared = {}
         for entry in data.get("files", ()):
             if "cleared" in entry:
@@ -111,7 +124,7 @@ class Expectations:
         """Return the entries that hold for this run, by test."""
         found = {}
         for entry in self.entries:
-            if entry.applies(setting.hub, setting.version):
+            if entry.applies(setting):
                 if entry.id in found:
                     raise Unusable(f"expectations: {entry.id} is listed twice")
                 found[entry.id] = entry
@@ -220,6 +233,7 @@ class FileRun:
             env["CONFORMANCE_EVENTS"] = str(events)
             env["CONFORMANCE_TIMEOUT"] = str(self.options.timeout)
             env["CONFORMANCE_CLEARED"] = json.dumps(self.cleared)
+            env["CONFORMANCE_OVER_TLS"] = "1" if self.setting.transport == TLS else ""
             env["CONFORMANCE_ALLOW_FOREIGN"] = "1" if self.options.allow_foreign else ""
             command = [self.setting.python, "-m", "pytest", "-p", "conformance_plugin"]
             command += ["-p", "no:cacheprovider", "-o", "addopts=", "-c", os.devnull]
@@ -280,7 +294,7 @@ class FileRun:
         if self.options.verbose:
             print(output, flush=True)
         if finished is not None and status == finished:
-            if not self.results:
+            if not self.results or status in BROKEN_RUN:
                 self.add(f"{self.name}::(start)", "error", f"status {status}\n{output}")
             return False
         hung = status is None or "Timeout (" in output
@@ -488,6 +502,7 @@ def parse_arguments():
         help="interpreter with the package and pytest in it (default: this one); more than one may"
         " be given, separated by commas",
     )
+    add("--tls", action="store_true", help="run the tests of servers over TLS, too")
     add("--jobs", type=int, default=1, metavar="N", help="test files to run at once (default: 1)")
     add(
         "--timeout",
@@ -527,7 +542,7 @@ def list_expectations(expected):
     for name, tests in expected.files.items():
         print(f"{name}: {tests or 'any number of'} tests")
     for known in expected.entries:
-        only = "".join(f" [{each}]" for each in (*known.hubs, *known.pythons))
+        only = "".join(f" [{each}]" for each in (*known.hubs, *known.pythons, *known.transports))
         print(f"known {known.outcome}{only}: {known.id}: {known.reason}")
     return 0
 
@@ -537,7 +552,8 @@ def settings(options):
     pythons = split(options.python) or [sys.executable]
     hubs = HUBS if options.all_hubs else split(options.hub) or [DEFAULT_HUB]
     pythons = [os.path.abspath(shutil.which(python) or python) for python in pythons]
-    return [Setting(python, hub) for python in pythons for hub in hubs]
+    transports = [PLAIN, TLS] if options.tls else [PLAIN]
+    return [Setting(*each) for each in itertools.product(pythons, hubs, transports)]
 
 
 def split(values):
@@ -559,17 +575,22 @@ def run_all(options, expected, work):
         raise Unusable(f"{archive} is not the pinned source distribution")
     extract_tests(archive, expected.version, root)
     shutil.copy(HERE / "plugin.py", root / "conformance_plugin.py")
+    shutil.copy(HERE / "over_tls.py", root / "conformance_tls.py")
     chosen = select(options, expected, root)
-    verdicts = []
+    verdicts = {}
     with databases([name for name, _ in chosen]):
         for setting, package in zip(chosen_settings, packages, strict=True):
-            print(f"Eventlet {expected.version}'s tests on {package}, {setting}", flush=True)
-            verdicts.append(run_setting(options, expected, setting, chosen, root))
+            these = chosen
+            if setting.transport == TLS:
+                these = [(name, ids) for name, ids in chosen if name in expected.over_tls]
+            if these:
+                print(f"Eventlet {expected.version}'s tests on {package}, {setting}", flush=True)
+                verdicts[str(setting)] = run_setting(options, expected, setting, these, root)
     if len(verdicts) > 1:
         print()
-        for setting, verdict in zip(chosen_settings, verdicts, strict=True):
-            print(f"{setting!s:30}{verdict.counts()}")
-    return 1 if any(verdict.problems for verdict in verdicts) else 0
+        for setting, verdict in verdicts.items():
+            print(f"{setting:40}{verdict.counts()}")
+    return 1 if any(verdict.problems for verdict in verdicts.values()) else 0
 
 
 def run_setting(options, expected, setting, chosen, root):

@@ -239,16 +239,20 @@ impl Greenlet {
 
     /// Resumes this greenlet by raising `error` in it.
     pub fn throw<'py>(&self, py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyAny>> {
-        let traceback = error.traceback(py);
-        let value = error.into_value(py).into_bound(py);
-        let class = value.get_type();
-        let traceback = traceback.map_or(std::ptr::null_mut(), |object| object.as_ptr());
+        let raised = Raised::new(py, error);
         // SAFETY: type, value and traceback are live objects of the right kinds (the traceback may be
         // NULL); the slot takes its own references.
         unsafe {
             Bound::from_owned_ptr_or_err(
                 py,
-                (table().throw)(self.0.as_ptr(), class.as_ptr(), value.as_ptr(), traceback),
+                (table().throw)(
+                    self.0.as_ptr(),
+                    raised.class.as_ptr(),
+                    raised.value.as_ptr(),
+                    raised
+                        .traceback
+                        .map_or(std::ptr::null_mut(), |traceback| traceback.as_ptr()),
+                ),
             )
         }
     }
@@ -406,6 +410,36 @@ impl Greenlet {
     /// Gives up the handle for the Python object.
     pub fn into_object(self) -> Py<PyAny> {
         self.0
+    }
+}
+
+/// An exception in the three parts that greenlet takes.
+struct Raised<'py> {
+    class: Bound<'py, PyAny>,
+    value: Bound<'py, PyAny>,
+    traceback: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Raised<'py> {
+    /// Makes the exception if there is only its class and its arguments so far.
+    ///
+    /// PyO3 would release the GIL for that. A thread that ends throws into its greenlets, and may be past
+    /// the point where it gets the GIL back.
+    #[allow(deprecated, reason = "what replaces them is not in all versions")]
+    fn new(py: Python<'py>, error: PyErr) -> Self {
+        error.restore(py);
+        let [mut class, mut value, mut traceback] = [std::ptr::null_mut(); 3];
+        // SAFETY: the GIL is held and an exception is set. Two new references come back, and one more or
+        // NULL; an exception that cannot be made is replaced by the one that says why.
+        unsafe {
+            ffi::PyErr_Fetch(&raw mut class, &raw mut value, &raw mut traceback);
+            ffi::PyErr_NormalizeException(&raw mut class, &raw mut value, &raw mut traceback);
+            Self {
+                class: Bound::from_owned_ptr(py, class),
+                value: Bound::from_owned_ptr(py, value),
+                traceback: Bound::from_owned_ptr_or_opt(py, traceback),
+            }
+        }
     }
 }
 

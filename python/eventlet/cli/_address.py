@@ -47,6 +47,8 @@ class Listener:
     sock: Any
     url: str
     path: str | None = None
+    # Whether it came from outside: whoever made it goes on with it.
+    passed: bool = False
     # Whether there may be more sockets of this address, each with a queue of its own.
     shareable: bool = False
     # (device, inode) of the socket file: another server may have replaced it by the time we end.
@@ -173,7 +175,7 @@ def _adopt(address: Address, fd: int) -> Listener:
         plain.detach()
         raise OSError(errno.EINVAL, f"descriptor {fd} is not a socket that listens")
     sock = plain if isinstance(plain, GreenSocket) else GreenSocket(plain)
-    return Listener(sock, _url(sock) or address.text)
+    return Listener(sock, _url(sock) or address.text, passed=True)
 
 
 def _url(sock: Any) -> str:

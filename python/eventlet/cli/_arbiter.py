@@ -97,6 +97,11 @@ class _Child:
     stuck: bool = False
     heard: bytes = b""
 
+    @property
+    def is_booting(self) -> bool:
+        """Whether it is to come up, and nobody has lost patience."""
+        return self.state is _State.BOOTING and not self.stuck
+
     def order(self, order: bytes) -> None:
         """Tell it something; one that is gone need not hear it."""
         with contextlib.suppress(OSError):
@@ -212,6 +217,8 @@ class Arbiter:
     def _patience(self) -> float | None:
         """Milliseconds until there is something to do that nobody tells us of."""
         due = [child.deadline for child in self._children if child.deadline is not None]
+        if self._args.boot_timeout:
+            due += [self._boot_limit(child) for child in self._children if child.is_booting]
         if self._next_spawn and self._is_short():
             due.append(self._next_spawn)
         if self._watch is not None or self._args.worker_timeout:
@@ -407,14 +414,28 @@ class Arbiter:
             if not any(listener is each for each in listeners):
                 listener.sock.close()
 
+    def listen_for_all(self) -> None:
+        """Listen for the workers that there will be, while we have the right to.
+
+        :raises OSError: if that fails.
+        """
+        if self._args.reuse_port:
+            for slot in range(1, self._target):
+                self._further[slot] = self._further_listeners()
+
+    def _further_listeners(self) -> list[Listener]:
+        backlog = self._args.backlog
+        return [again(each, backlog) for each in self._listeners if each.shareable]
+
     def _listeners_of(self, slot: int) -> list[Listener]:
         if not self._args.reuse_port or slot == 0:
             return self._listeners
         if slot not in self._further:
-            backlog = self._args.backlog
-            self._further[slot] = [
-                again(each, backlog) for each in self._listeners if each.shareable
-            ]
+            try:
+                self._further[slot] = self._further_listeners()
+            except OSError:
+                # Another user than the one we are now has begun to listen there.
+                return self._listeners
         rest = [each for each in self._listeners if not each.shareable]
         return [*self._further[slot], *rest]
 
@@ -498,7 +519,7 @@ class Arbiter:
                 self._failures = 0
             self._back_off()
             return
-        if child.failed is None:
+        if child.failed is None and not child.stuck:
             self._complain(f"worker {child.pid} ended {how} while it started")
         if self._watch is not None:
             self._broken = True
@@ -524,6 +545,8 @@ class Arbiter:
                     self._complain(f"worker {child.pid} does not end; killing it")
                 child.kill(signal.SIGKILL)
                 child.deadline = now + _SHORT_TIME
+        if self._args.boot_timeout:
+            self._look_for_late(now)
         if self._notifier.interval is not None and now >= self._next_sign:
             self._next_sign = now + self._notifier.interval
             self._notifier.alive()
@@ -537,19 +560,35 @@ class Arbiter:
             if changed:
                 self._start_anew(changed)
 
+    def _boot_limit(self, child: _Child) -> float:
+        limit: float = self._args.boot_timeout
+        return child.since + limit
+
+    def _look_for_late(self, now: float) -> None:
+        for child in self._children:
+            if child.is_booting and now >= self._boot_limit(child):
+                self._complain(
+                    f"worker {child.pid} has not imported the application within "
+                    f"{self._args.boot_timeout:g} s (--boot-timeout). This is what it does:"
+                )
+                self._make_an_end(child, now)
+
+    def _make_an_end(self, child: _Child, now: float) -> None:
+        """Have a worker show its stacks, and die of it."""
+        child.stuck = True
+        child.deadline = now + _SHORT_TIME
+        child.kill(signal.SIGABRT)
+
     def _look_for_stuck(self, now: float) -> None:
         for child in self._children:
             silence = child.row.silence()
             if child.state is _State.BOOTING or child.stuck or silence < self._args.worker_timeout:
                 continue
-            child.stuck = True
-            child.deadline = now + _SHORT_TIME
             self._complain(
                 f"worker {child.pid} has been held up for {silence:.1f} s: something blocks all "
                 "of its green threads; replacing it. This is what it does:"
             )
-            # It shows its stacks, and dies of it.
-            child.kill(signal.SIGABRT)
+            self._make_an_end(child, now)
 
     def _start_anew(self, changed: list[str]) -> None:
         """With `--reload`: a file has changed."""

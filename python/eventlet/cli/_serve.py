@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventlet.cli import _log_sink, _tls
+from eventlet.cli import _identity, _log_sink, _tls
 from eventlet.cli._address import Address, Listener, listen, parse, resolve
 from eventlet.cli._errors import CommandError
 from eventlet.cli._log_sink import Sink
@@ -38,6 +38,7 @@ def serve(args: argparse.Namespace) -> int:
     addresses = resolve([parse(text) for text in args.bind or default], passed)
     page = None if args.metrics is None else parse(args.metrics)
     tls = _tls.files(args)
+    identity = _identity.identity(args)
     here = os.getcwd()
     sys.path[:] = [here, *(entry for entry in sys.path if entry not in ("", here))]
     if args.workers is None and (args.reload or args.max_requests or args.worker_timeout):
@@ -45,14 +46,12 @@ def serve(args: argparse.Namespace) -> int:
         args.workers = 1
     _check_options(args)
     if args.check:
-        return _check(args, addresses, tls)
+        return _check(args, addresses, tls, identity)
     notifier = Notifier()
     if args.workers is not None:
-        return _serve_from_workers(args, addresses, page, tls, notifier)
-    app = import_app(args)
-    _allow_files(args.max_concurrency * len(addresses))
+        return _serve_from_workers(args, addresses, page, tls, identity, notifier)
     with contextlib.ExitStack() as at_end:
-        return _serve_here(args, app, addresses, page, tls, notifier, at_end)
+        return _serve_here(args, addresses, page, tls, identity, notifier, at_end)
 
 
 def import_app(args: argparse.Namespace) -> App:
@@ -67,30 +66,37 @@ def import_app(args: argparse.Namespace) -> App:
 
 def _serve_here(
     args: argparse.Namespace,
-    app: App,
     addresses: Sequence[Address],
     page: Address | None,
     tls: _tls.Files | None,
+    identity: _identity.Identity | None,
     notifier: Notifier,
     at_end: contextlib.ExitStack,
 ) -> int:
     import eventlet
 
+    # Before anything listens: a client must not be let in where something is missing yet. An
+    # application that is not to have our rights comes later.
+    app = import_app(args) if identity is None else None
+    _allow_files(args.max_concurrency * len(addresses))
     if args.error_log is not None:
         redirect_errors(args.error_log, first=True)
     figures = None
     if page is not None or args.statsd is not None:
         figures = Figures()
         figures.set_workers(1)
-    # Before anything listens: a client must not be let in where something is missing yet.
     sink = open_sink(args, call_soon, at_end)
     if tls is not None:
         tls.context()
     listeners = _listen_all(addresses, args.backlog, tls is not None, at_end)
     pages = [] if page is None else _listen_all([page], 64, False, at_end)
+    _write_pid(args, at_end)
+    if identity is not None:
+        _become(identity, args, listeners, tls)
+    if app is None:
+        app = import_app(args)
     row = None if figures is None else figures.row(0)
     service = assemble(args, app, listeners, pages, sink, tls, figures, row)
-    _write_pid(args, at_end)
     if notifier.interval is not None:
         service.each_tick(notifier.alive)
 
@@ -116,6 +122,7 @@ def _serve_from_workers(
     addresses: Sequence[Address],
     page: Address | None,
     tls: _tls.Files | None,
+    identity: _identity.Identity | None,
     notifier: Notifier,
 ) -> int:
     from eventlet.cli._arbiter import Arbiter, Forked
@@ -136,8 +143,12 @@ def _serve_from_workers(
         )
         pages = [] if page is None else _listen_all([page], 64, False, at_end)
         _write_pid(args, at_end)
+        arbiter = Arbiter(args, listeners, figures, notifier)
+        if identity is not None:
+            arbiter.listen_for_all()
+            _become(identity, args, listeners, tls)
         try:
-            return Arbiter(args, listeners, figures, notifier).run()
+            return arbiter.run()
         except Forked as forked:
             # What there is to tidy up is the arbiter's.
             at_end.pop_all()
@@ -146,6 +157,22 @@ def _serve_from_workers(
             worker = Worker(args, forked, pages, tls, figures)
     with contextlib.ExitStack() as at_end:
         return worker.run(at_end)
+
+
+def _become(
+    identity: _identity.Identity,
+    args: argparse.Namespace,
+    listeners: Sequence[Listener],
+    tls: _tls.Files | None,
+) -> None:
+    """Give up our rights, and let the user have what has been made with them."""
+    if tls is not None:
+        tls.keep()
+    files = [args.pid_file, args.error_log, *(listener.path for listener in listeners)]
+    if args.access_log not in ("-", "off", "syslog"):
+        files.append(args.access_log)
+    identity.own(path for path in files if path is not None)
+    identity.assume()
 
 
 def assemble(
@@ -239,13 +266,20 @@ def _check_options(args: argparse.Namespace) -> None:
         _metrics.Statsd(args.statsd, args.statsd_prefix)
 
 
-def _check(args: argparse.Namespace, addresses: Sequence[Address], tls: _tls.Files | None) -> int:
+def _check(
+    args: argparse.Namespace,
+    addresses: Sequence[Address],
+    tls: _tls.Files | None,
+    identity: _identity.Identity | None,
+) -> int:
     """Do all but serve, and say what would be served."""
+    if tls is not None:
+        tls.context()
+    if identity is not None:
+        identity.assume()
     app = import_app(args)
     with socket.socket() as sock:
         make_server(args, sock, app, None)
-    if tls is not None:
-        tls.context()
     how = "in one process" if args.workers is None else f"from {args.workers} worker processes"
     where = " and ".join(address.text for address in addresses)
     secure = ", with TLS" if tls is not None else ""
@@ -264,8 +298,12 @@ def _write_pid(args: argparse.Namespace, at_end: contextlib.ExitStack) -> None:
         raise CommandError(f"--pid-file {args.pid_file}: {error.strerror}") from None
 
     def remove() -> None:
-        with contextlib.suppress(OSError):
+        try:
             os.unlink(path)
+        except OSError:
+            # The folder may be another user's; an empty file names no process either.
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)
 
     at_end.callback(remove)
 

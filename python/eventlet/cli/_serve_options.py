@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,20 @@ def number(convert: Callable[[str], float], at_least: float, what: str) -> Calla
 _seconds = number(float, 0, "a number of seconds (0 or more)")
 _count = number(int, 1, "a whole number of 1 or more")
 _count_or_none = number(int, 0, "a whole number of 0 or more")
+
+
+def _workers(text: str) -> float:
+    """A number of workers; "auto" is that of the processors that this process may use."""
+    if text == "auto":
+        return processors()
+    return _count(text)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def add_serve(commands: Commands) -> argparse.ArgumentParser:
@@ -149,9 +164,9 @@ def _add_processes(to: argparse._ArgumentGroup) -> None:
     to.add_argument(
         "--workers",
         metavar="N",
-        type=_count,
-        help="serve from N processes, which are replaced when they die; as many as there are "
-        "processors is a good start (default: this process serves by itself)",
+        type=_workers,
+        help="serve from N processes, which are replaced when they die; 'auto' is one for each "
+        "processor that may be used (default: this process serves by itself)",
     )
     to.add_argument(
         "--reuse-port",
@@ -180,6 +195,24 @@ def _add_processes(to: argparse._ArgumentGroup) -> None:
         default=0.0,
         help="report, and replace, a worker in which something has blocked all green threads for "
         "so long (default: 0, never)",
+    )
+    to.add_argument(
+        "--boot-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=300.0,
+        help="give up on a worker that has not imported the application after so long; 0 is never "
+        "(default: 300)",
+    )
+    to.add_argument(
+        "--user",
+        metavar="NAME",
+        help="serve as this user: become it after listening, before importing the application",
+    )
+    to.add_argument(
+        "--group",
+        metavar="NAME",
+        help="serve with the rights of this group (default: that of the --user)",
     )
     to.add_argument(
         "--reload",

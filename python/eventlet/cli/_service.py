@@ -43,6 +43,9 @@ _MOMENT = 0.1
 #: Seconds between two looks at the figures.
 _TICK = 1.0
 
+#: Seconds that what waits to be accepted gets to be so, and to make its first request.
+_GRACE = 2.0
+
 #: Seconds that connections without a request get to learn with their next response, if there is
 #: one, that they end.
 _LINGER = 2.0
@@ -194,6 +197,8 @@ class Service:
 
     def _stop(self) -> None:
         """End the servers: no new connections, and the requests that run are waited for."""
+        if self._told not in (0, RETIRE) and not self.args.reload:
+            self._clear_backlogs()
         for server in list(self._running):
             server.kill()
         for listener in self._listeners:
@@ -214,6 +219,21 @@ class Service:
                 f"eventlet: requests still running after {seconds:g} s were cut off",
                 file=sys.stderr,
             )
+
+    def _clear_backlogs(self) -> None:
+        """Serve those who are connected already, as far as the system is concerned."""
+        ending = []
+        for listener, server in zip(self._listeners, self._servers, strict=True):
+            if not listener.passed:
+                listener.unlink()
+                server._clear_backlog()
+                ending.append(server)
+        deadline = time.monotonic() + min(_GRACE, self.args.graceful_timeout)
+        while self._running and any(server._newcomers() for server in ending):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._wait(until=lambda: not self._running, seconds=min(left, 0.01))
 
     def _say_stopping(self, seconds: float) -> None:
         if not self.args.quiet and not self._retiring:

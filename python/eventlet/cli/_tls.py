@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eventlet.cli._errors import CommandError, UsageError
@@ -29,12 +29,26 @@ class Files:
     authorities: str | None
     clients: str
     ciphers: str | None
+    # Made while the files could be read.
+    _kept: list[ssl.SSLContext] = field(default_factory=list)
+
+    def keep(self) -> None:
+        """Make the context that `context` is to return from now on: the rights to read go.
+
+        :raises CommandError: as `context`.
+        """
+        self._kept[:] = [self.context()]
 
     def context(self) -> ssl.SSLContext:
         """A context for a server.
 
         :raises CommandError: if a file is missing, or is not what it should be.
         """
+        if self._kept:
+            return self._kept[0]
+        return self._new()
+
+    def _new(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
@@ -53,7 +67,7 @@ class Files:
         :raises CommandError: if it is no good.
         """
         # A context that failed half way would be left with a certificate and the key of another.
-        self.context()
+        self._new()
         self._load(context)
 
     def _load(self, context: ssl.SSLContext) -> None:

@@ -63,7 +63,7 @@ class Worker:
         :raises CommandError: if the application cannot be imported.
         """
         args = self._args
-        if args.worker_timeout:
+        if args.worker_timeout or args.boot_timeout:
             # The arbiter sends SIGABRT to a worker that is stuck.
             faulthandler.enable()
         random.seed()

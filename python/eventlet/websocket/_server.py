@@ -118,6 +118,7 @@ class WebSocketWSGI:
             headers = [("Connection", "close"), *(error.headers or ())]
             start_response(error.status, headers)
             return [error.body or b""]
+        _note_answer(environ)
         _set_idle(environ, ws)
         try:
             self._run(ws)
@@ -284,6 +285,13 @@ def _take_from_gunicorn(environ: dict[str, Any]) -> bytes:
     buffer.seek(0)
     buffer.truncate()
     return received
+
+
+def _note_answer(environ: dict[str, Any]) -> None:
+    """Have the access log show what the handshake was answered with."""
+    note = getattr(environ.get("eventlet.input"), "note_answer", None)
+    if note is not None:
+        note(101)
 
 
 def _set_idle(environ: dict[str, Any], ws: WebSocket) -> None:

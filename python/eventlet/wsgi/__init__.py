@@ -65,6 +65,7 @@ __all__ = [
     "LoggerFileWrapper",
     "LoggerNull",
     "RequestLog",
+    "RequestRecord",
     "Server",
     "TruncatedBodyError",
     "WSGIApplication",
@@ -79,10 +80,13 @@ is_accepting = True
 
 #: ``WSGI_LOCAL.already_handled = True`` says that the application has answered through the socket
 #: itself (``environ['eventlet.input'].get_socket()``): the server sends nothing for this request.
+#: ``environ['eventlet.input'].note_answer(code)`` has the access log show its status code.
 WSGI_LOCAL = local()
 
 
 Input = _core.Input
+
+RequestRecord = _core.RequestRecord
 
 #: What an application returned that had answered through the socket itself. It is an empty result
 #: like any other: `WSGI_LOCAL` is what says so.

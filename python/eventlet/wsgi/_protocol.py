@@ -327,6 +327,12 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
                 host = f"{forwarded},{host}"
         return host, port
 
+    def _own_client_address(self) -> tuple[str, str] | None:
+        """Return what a subclass says of the client; None if it leaves that to the server."""
+        if type(self).get_client_address is _MADE_OF["get_client_address"]:
+            return None
+        return self.get_client_address()
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what is not a request; the connection is closed.
 

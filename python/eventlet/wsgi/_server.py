@@ -261,6 +261,17 @@ class Server:
             self._retiring = True
             greenthread.kill(self._runner, _Retire())
 
+    def _clear_backlog(self) -> None:
+        """Accept what waits to be, and close the listening socket; each connection ends with its
+        next response. `stop` is to follow. For connections that the native server accepts.
+        """
+        if self.socket.fileno() >= 0:
+            self._native.clear_backlog(self.socket.fileno(), self.socket.close)
+
+    def _newcomers(self) -> int:
+        """How many of these connections have not made a request; not 0 while it accepts."""
+        return self._native.newcomers()
+
     def stop(self, timeout: float | None = None) -> bool:
         """Stop accepting, let the running requests finish, and close the listening socket.
 

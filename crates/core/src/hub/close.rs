@@ -142,16 +142,25 @@ impl Drop for ThreadEnd {
             return;
         }
         Python::attach(|py| {
-            let Some(hub) = existing(py) else { return };
-            if !is_finalizing(py)
-                && let Err(error) = Hub::close(&hub, None).and_then(|()| Hub::end_parked(&hub))
-            {
-                errors::unraisable(py, error, Some(hub.as_any()));
+            if is_finalizing(py) {
+                drop(set_current(py, None));
+            } else {
+                end_hub(py);
             }
-            // Until here it was the current one, so that nothing could make another.
-            drop(set_current(py, None));
         });
     }
+}
+
+/// Ends the hub of the calling thread, if it has one, and with it the green threads that it has: for a thread
+/// that is about to end. It happens by itself when a thread has ended, but nobody can wait for that.
+#[pyfunction]
+pub fn end_hub(py: Python<'_>) {
+    let Some(hub) = existing(py) else { return };
+    if let Err(error) = Hub::close(&hub, None).and_then(|()| Hub::end_parked(&hub)) {
+        errors::unraisable(py, error, Some(hub.as_any()));
+    }
+    // Until here it was the current one, so that nothing could make another.
+    drop(set_current(py, None));
 }
 
 /// Whether the interpreter is shutting down, when there is nothing left to tidy up for.

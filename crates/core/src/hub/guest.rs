@@ -511,7 +511,8 @@ impl Resume {
             greenlet.map(|greenlet| greenlet.clone_ref(py))
         });
         match greenlet {
-            Some(greenlet) => Hub::resume(hub, &greenlet),
+            // SAFETY: the reference is dropped after the call.
+            Some(greenlet) => unsafe { Hub::resume(hub, greenlet.borrow()) },
             None => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::close::{at_thread_end, closed_error};
+use super::close::{at_thread_end, closed_error, end_hub};
 use super::inbox::{self, Message};
 use super::io::{self, Direction, Waiter};
 use super::listener::FdListener;
@@ -710,6 +710,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FdListener>()?;
     module.add_function(wrap_pyfunction!(get_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(end_hub, module)?)?;
     module.add_function(wrap_pyfunction!(has_hub, module)?)?;
     module.add_function(wrap_pyfunction!(set_prevent_multiple_readers, module)?)?;
     module.add_function(wrap_pyfunction!(prevent_multiple_readers, module)?)?;

@@ -279,6 +279,30 @@ impl Scheduler {
         self.round.len() + self.next.len()
     }
 
+    /// Keeps `greenlet` alive until it has been resumed, which is to happen at once, and [takes](Self::take_handed)
+    /// the reference back or ends a wait.
+    ///
+    /// So whoever switches to it needs no reference of its own, which would last for as long as it is not
+    /// resumed itself.
+    #[inline]
+    pub fn hand(&mut self, greenlet: Greenlet) -> GreenletRef {
+        let handed = greenlet.borrow();
+        self.handed.push(greenlet);
+        handed
+    }
+
+    /// As [`hand`](Self::hand), for whoever waits as `id`, if they still do.
+    #[inline]
+    pub fn hand_parked(&mut self, py: Python<'_>, id: ParkId) -> Option<GreenletRef> {
+        let greenlet = self.parks.greenlet(id)?.clone_ref(py);
+        Some(self.hand(greenlet))
+    }
+
+    /// What the running greenlet was kept alive with until it was resumed.
+    pub fn take_handed(&mut self) -> Option<Greenlet> {
+        self.handed.pop()
+    }
+
     /// The next entry of the round, for the hub.
     #[inline]
     pub fn pop(&mut self) -> Option<Task> {
@@ -295,9 +319,8 @@ impl Scheduler {
                 None => return Direct::RoundOver,
             };
             self.round.pop_front();
-            if let Some(greenlet) = self.parks.greenlet(id) {
-                self.handed.push(greenlet.clone_ref(py));
-                return Direct::To(greenlet.borrow());
+            if let Some(next) = self.hand_parked(py, id) {
+                return Direct::To(next);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use eventlet_greenlet::Greenlet;
+use eventlet_greenlet::{Greenlet, GreenletRef};
 use eventlet_reactor::Event;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
@@ -83,11 +83,15 @@ impl Hub {
 
     /// A turn that a green thread makes when it parks and the round is over, to save the way over the hub.
     ///
-    /// False if there is something that only the hub may do: sleep, take in messages, stop, or come to the
-    /// end of a callback that resumed a green thread.
+    /// False if there is something that only the hub may do: sleep, take in messages, look for signals, stop, or
+    /// come to the end of a callback that resumed a green thread.
     #[inline(never)]
     pub(super) fn turn_in_place(&self, py: Python<'_>) -> bool {
-        let lent = self.lent.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed);
+        // Now and then the hub has to look for signals: the interpreter itself may not notice one that another
+        // thread has received.
+        let lent = self.lent.load(Ordering::Relaxed)
+            && !self.stopping.load(Ordering::Relaxed)
+            && self.counters.turns.get() % TURNS_IN_PLACE != 0;
         if !lent || !self.inbox.is_empty() || !self.scheduler.with(py, |s| s.has_next()) {
             return false;
         }
@@ -250,7 +254,7 @@ impl Hub {
         let py = slf.py();
         let deadline = slf.get().scheduler.with(py, |s| s.timers.next_wakeup());
         let timeout = match deadline {
-            Some(deadline) => Some(clock::until(clock::now(), deadline)),
+            Some(deadline) => Some(clock::nap(clock::now(), deadline)),
             None => Self::default_patience(slf)?,
         };
         Ok(match (timeout, patience) {
@@ -344,11 +348,9 @@ impl Hub {
         let this = slf.get();
         match task {
             Task::Wake(id) => {
-                let greenlet = this.scheduler.with(py, |s| {
-                    s.parks.greenlet(id).map(|greenlet| greenlet.clone_ref(py))
-                });
-                match greenlet {
-                    Some(greenlet) => Self::resume(slf, &greenlet),
+                match this.scheduler.with(py, |s| s.hand_parked(py, id)) {
+                    // SAFETY: the scheduler keeps it alive until then.
+                    Some(greenlet) => unsafe { Self::resume(slf, greenlet) },
                     None => Ok(()),
                 }
             }
@@ -357,7 +359,8 @@ impl Hub {
                 if greenlet.is_started() {
                     Ok(())
                 } else {
-                    Self::resume(slf, &greenlet)
+                    // SAFETY: the reference is dropped after the call.
+                    unsafe { Self::resume(slf, greenlet.borrow()) }
                 }
             }
             Task::Throw(greenlet, exception) => {
@@ -405,13 +408,21 @@ impl Hub {
         }
     }
 
-    pub(super) fn resume(slf: &Bound<'_, Self>, greenlet: &Greenlet) -> PyResult<()> {
+    /// Resumes a green thread, on behalf of the loop.
+    ///
+    /// # Safety
+    ///
+    /// It is alive until it has been resumed.
+    pub(super) unsafe fn resume(slf: &Bound<'_, Self>, greenlet: GreenletRef) -> PyResult<()> {
+        let py = slf.py();
         let this = slf.get();
         this.counters.switches.add();
         // What runs the turns itself wants to come back after each of them.
         let lend = !this.hooks.run && !this.debug_blocking.load(Ordering::Relaxed);
         this.lent.store(lend, Ordering::Relaxed);
-        let result = greenlet.switch(slf.py());
+        // SAFETY: the GIL is held, and the rest is what the caller promises. A new reference or NULL with an
+        // exception comes back.
+        let result = unsafe { Bound::from_owned_ptr_or_err(py, greenlet.switch()) };
         this.lent.store(false, Ordering::Relaxed);
         result.map(drop)
     }
@@ -444,6 +455,9 @@ impl Hub {
         Ok(())
     }
 }
+
+/// How many turns are made in place before the hub makes one itself.
+const TURNS_IN_PLACE: u64 = 64;
 
 /// How long a hub sleeps before it makes sure that every signal ends its sleep.
 const NAP: Duration = Duration::from_millis(10);

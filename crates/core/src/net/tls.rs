@@ -328,16 +328,23 @@ fn write(socket: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, limit: &mut Limit) 
 #[cold]
 #[inline(never)]
 fn wait_for_layer(socket: &Bound<'_, PyAny>, error: PyErr, limit: &mut Limit) -> PyResult<bool> {
-    static EOF: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let py = socket.py();
-    if error.is_instance(py, EOF.import(py, "_ssl", "SSLEOFError")?)
-        && socket
-            .getattr(intern!(py, "suppress_ragged_eofs"))?
-            .is_truthy()?
-    {
+    if is_ragged_end(socket, &error)? {
         return Ok(false);
     }
     wait_for(socket, error, limit).map(|()| true)
+}
+
+/// Whether the error of a read says that the peer has hung up without a word, and the socket is to take that for
+/// the end.
+pub fn is_ragged_end(socket: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
+    static EOF: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = socket.py();
+    Ok(
+        error.is_instance(py, EOF.import(py, "_ssl", "SSLEOFError")?)
+            && socket
+                .getattr(intern!(py, "suppress_ragged_eofs"))?
+                .is_truthy()?,
+    )
 }
 
 /// Waits for what the error asks for. Raises it if it asks for nothing, or the socket is non-blocking.

@@ -37,6 +37,8 @@ struct State {
     responding: bool,
     /// The request is over; there is nothing to read any more.
     ended: bool,
+    /// With which status the application has answered through the socket.
+    answered: Option<u16>,
     position: u64,
 }
 
@@ -133,6 +135,11 @@ impl Input {
     /// The connection as a socket. The server closes it when the application has returned.
     fn get_socket(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Connection::socket(slf.get().connection.bind(slf.py()))
+    }
+
+    /// Says with which status the application has answered through the socket, for the access log.
+    fn note_answer(&self, py: Python<'_>, status_code: u16) {
+        self.state.with(py, |s| s.answered = Some(status_code));
     }
 
     /// Sets headers for the `100 Continue` response: pairs of strings, as for `start_response`.
@@ -276,6 +283,11 @@ impl Input {
 }
 
 impl Input {
+    /// With which status the application has answered through the socket, if it says.
+    pub(super) fn answered(&self, py: Python<'_>) -> Option<u16> {
+        self.state.with(py, |s| s.answered)
+    }
+
     /// The body of the request that `connection` runs. Without a head, nobody asks for leave to send it.
     pub(super) fn new(connection: Py<Connection>, head: Option<&Head>) -> Self {
         let expectation = if head.is_some_and(Head::expect_continue) {
@@ -295,6 +307,7 @@ impl Input {
                 continued: false,
                 responding: false,
                 ended: false,
+                answered: None,
                 position: 0,
             }),
         }

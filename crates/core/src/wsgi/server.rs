@@ -31,6 +31,9 @@ const ACCEPT_BATCH: usize = 64;
 /// How long accepting pauses when there is no place, or the system has no descriptor left.
 const ACCEPT_PAUSE: u64 = 100_000_000;
 
+/// How long nothing is said of a lack of descriptors or memory after that has been reported, in nanoseconds.
+const COMPLAINT_PAUSE: u64 = 60_000_000_000;
+
 /// How many messages for debugging are kept until they are written.
 const WHISPERS: usize = 100;
 
@@ -108,8 +111,10 @@ struct State {
     secure: Option<Py<PyAny>>,
     /// Who is in `serve()`.
     parked: Option<(Py<Hub>, ParkId)>,
-    /// Whether the lack of descriptors has been reported since it was last over.
-    complained: bool,
+    /// Until when it is known that descriptors or memory are lacking.
+    quiet_until: u64,
+    /// Set while the last connections are accepted.
+    clearing: Option<Clearing>,
     /// Whether a timer will have it accept again.
     paused: bool,
     /// Up to which turn, and since when, those are known who have been idle while others wait.
@@ -130,6 +135,14 @@ struct State {
 struct Census {
     turn: u64,
     taken: u64,
+}
+
+/// The end of accepting: what waits is still accepted.
+struct Clearing {
+    /// Those accepted since then are later than this turn.
+    turn: u64,
+    /// Called, in the hub, when nothing waits any more.
+    done: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -288,6 +301,37 @@ impl WsgiServer {
         slf.get().close_listener(slf.py())
     }
 
+    /// Has what waits at the listening descriptor `fileno` accepted, then `done` called, in the hub, and nothing
+    /// more accepted. Connections end with their next response. `stop()` is to follow.
+    fn clear_backlog(slf: &Bound<'_, Self>, fileno: RawFd, done: Py<PyAny>) -> PyResult<()> {
+        let this = slf.get();
+        this.retiring.store(true, Ordering::Relaxed);
+        let clearing = Clearing {
+            turn: this.turn(),
+            done: Some(done),
+        };
+        let old = this.state.with(slf.py(), |s| {
+            s.listener = Some(fileno);
+            s.clearing.replace(clearing)
+        });
+        drop(old);
+        Self::accept_later(slf)
+    }
+
+    /// How many of the connections that `clear_backlog()` has accepted have not made a request yet; at least one
+    /// while it accepts.
+    fn newcomers(&self, py: Python<'_>) -> usize {
+        let Some((turn, is_over)) = self.state.with(py, |s| {
+            let clearing = s.clearing.as_ref()?;
+            Some((clearing.turn, clearing.done.is_none()))
+        }) else {
+            return 0;
+        };
+        let open = self.connections(py);
+        let fresh = open.iter().filter(|c| c.get().is_fresh(py, turn)).count();
+        fresh + usize::from(!is_over)
+    }
+
     /// Makes `serve()` come to its end. May be called from the hub and from any green thread.
     fn stop(slf: &Bound<'_, Self>) {
         slf.get().stopping.store(true, Ordering::Relaxed);
@@ -357,6 +401,7 @@ impl WsgiServer {
                     worker.traverse(&visit)?;
                 }
                 visit.call(&s.secure)?;
+                visit.call(s.clearing.as_ref().and_then(|c| c.done.as_ref()))?;
                 visit.call(s.parked.as_ref().map(|(hub, _)| hub))
             })
             .unwrap_or(Ok(()))
@@ -574,8 +619,7 @@ impl WsgiServer {
             }
             if this.connection_count(py) >= this.limit {
                 if !has_pending(listener) {
-                    this.relax(py);
-                    return Self::await_connection(slf, &hub, listener);
+                    return Self::rest(slf, &hub, listener);
                 }
                 if !Self::make_room(slf) {
                     // Goes on when a connection is closed; until then the backlog holds them.
@@ -608,9 +652,7 @@ impl WsgiServer {
                 }
                 Err(errno) => match errno {
                     libc::EAGAIN => {
-                        this.state.with(py, |s| s.complained = false);
-                        this.relax(py);
-                        return Self::await_connection(slf, &hub, listener);
+                        return Self::rest(slf, &hub, listener);
                     }
                     // The client has gone, or something on the way has: accept(2) says to try again.
                     libc::EINTR
@@ -678,12 +720,38 @@ impl WsgiServer {
         Ok(())
     }
 
-    /// Out of descriptors or memory: says so once.
-    fn complain(&self, py: Python<'_>, errno: i32) {
-        if !self
-            .state
-            .with(py, |s| std::mem::replace(&mut s.complained, true))
+    /// Nobody waits to be accepted: waits for the next one, unless there is to be none.
+    fn rest(slf: &Bound<'_, Self>, hub: &Bound<'_, Hub>, listener: RawFd) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.relax(py);
+        let done = this.state.with(py, |s| {
+            let done = s.clearing.as_mut()?.done.take();
+            s.listener = None;
+            Some(done)
+        });
+        let Some(done) = done else {
+            return Self::await_connection(slf, hub, listener);
+        };
+        if let Some(done) = done
+            && let Err(error) = done.call0(py)
         {
+            errors::unraisable(py, error, None);
+        }
+        Ok(())
+    }
+
+    /// Out of descriptors or memory: says so, now and then.
+    fn complain(&self, py: Python<'_>, errno: i32) {
+        let now = clock::now();
+        let is_news = self.state.with(py, |s| {
+            let is_news = s.quiet_until <= now;
+            if is_news {
+                s.quiet_until = now + COMPLAINT_PAUSE;
+            }
+            is_news
+        });
+        if is_news {
             self.tell(
                 py,
                 format!(

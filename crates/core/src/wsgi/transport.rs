@@ -213,7 +213,9 @@ impl Transport {
     ) -> PyResult<usize> {
         match self {
             Self::Descriptor(fd) => read_descriptor(py, *fd, patience, append_to),
-            Self::Tls { fd, layer, .. } => read_tls(layer.bind(py), *fd, patience, append_to),
+            Self::Tls { fd, socket, layer } => {
+                read_tls(socket.bind(py), layer.bind(py), *fd, patience, append_to)
+            }
             Self::Object(object) => {
                 let object = object.bind(py);
                 let left = patience.left();
@@ -462,6 +464,7 @@ pub fn receive_tls(
 }
 
 fn read_tls(
+    socket: &Bound<'_, PyAny>,
     layer: &Bound<'_, PyAny>,
     fd: RawFd,
     patience: &mut Patience,
@@ -477,6 +480,8 @@ fn read_tls(
             }
             Err(error) => match tls::wanted(py, &error)? {
                 Some(direction) => wait(py, fd, direction, patience)?,
+                // A client that hangs up often says nothing before; the request tells whether it is complete.
+                None if tls::is_ragged_end(socket, &error)? => return Ok(0),
                 None => return Err(broken(py, error)),
             },
         }

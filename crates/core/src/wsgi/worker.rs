@@ -12,11 +12,10 @@
 //! A green thread that is done goes on with the next request that the hub has found, without a switch in between:
 //! it takes what the hub would have given to another one.
 //!
-//! References can be counted only where nothing else changes them, so a request that has waited for anything
-//! ends its green thread: then it was resumed by somebody else than the one who started it, and the cost does
-//! not matter any more either.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! References can be counted because those that resume green threads, in the hub and in each other, keep none of
+//! them while these run: see [`Scheduler::hand`](crate::hub::scheduler::Scheduler::hand). So it makes no difference
+//! whether the request has waited. Whoever else has resumed it has had a reference, and as long as there is one
+//! more than there was, the green thread is not used again.
 
 use eventlet_greenlet::{Greenlet, greenlet_exit};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -27,7 +26,7 @@ use super::connection::Connection;
 use super::server::WsgiServer;
 use crate::cell::GilCell;
 use crate::hub::io::Ready;
-use crate::hub::scheduler::Task;
+use crate::hub::scheduler::{Scheduler, Task};
 use crate::hub::{self, Hub, ParkId, Wake};
 use crate::{datastack, local};
 
@@ -37,14 +36,12 @@ pub struct Worker {
     server: Py<WsgiServer>,
     /// The connection whose request is to run next.
     next: GilCell<Option<Py<Connection>>>,
-    /// Whether the one who started the present request is still in the switch that did.
-    within: AtomicBool,
 }
 
 /// A green thread that waits for a request.
 pub struct Spare {
     pub id: ParkId,
-    object: Py<PyAny>,
+    green_thread: Greenlet,
     worker: Py<Worker>,
     hub: Py<Hub>,
 }
@@ -55,7 +52,7 @@ impl Worker {
     fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
         // This frame is copied with every green thread whose application waits: it has to be small.
         let py = slf.py();
-        datastack::begin(py);
+        Self::begin(py)?;
         while let Some(connection) = slf.get().next.take(py) {
             let references = Self::references(py)?;
             Connection::run(connection.bind(py))?;
@@ -86,19 +83,18 @@ impl Worker {
                 hub.get()
                     .scheduler
                     .with(py, |s| s.parks.mark(spare.id, Wake::Ready));
-                let green_thread = Greenlet::from_object(spare.object.into_bound(py))?;
-                (spare.worker.into_bound(py), green_thread)
+                (spare.worker.into_bound(py), spare.green_thread)
             }
             None => Self::new(server, hub)?,
         };
         let this = worker.get();
         let old = this.next.replace(py, Some(connection.clone().unbind()));
         drop(old);
-        this.within.store(true, Ordering::Relaxed);
         hub.get().counters.switches.add();
-        let result = green_thread.switch(py).map(drop);
-        this.within.store(false, Ordering::Relaxed);
-        result
+        let handed = hub.get().scheduler.with(py, |s| s.hand(green_thread));
+        // SAFETY: the scheduler keeps it alive until it has been resumed, and the GIL is held. A new reference or
+        // NULL with an exception comes back.
+        unsafe { Bound::from_owned_ptr_or_err(py, handed.switch()) }.map(drop)
     }
 
     fn new<'py>(
@@ -109,11 +105,22 @@ impl Worker {
         let worker = Self {
             server: server.clone().unbind(),
             next: GilCell::new(None),
-            within: AtomicBool::new(false),
         };
         let worker = Bound::new(py, worker)?;
         let green_thread = Greenlet::new(py, worker.as_any(), &Hub::ensure_greenlet(hub)?)?;
         Ok((worker, green_thread))
+    }
+
+    /// What comes before the first request.
+    #[inline(never)]
+    fn begin(py: Python<'_>) -> PyResult<()> {
+        let hub = hub::current(py)?;
+        let handed = hub.get().scheduler.with(py, Scheduler::take_handed);
+        if let Some(green_thread) = handed {
+            drop(green_thread.into_object().into_bound(py));
+        }
+        datastack::begin(py);
+        Ok(())
     }
 
     /// How many references there are to the running green thread; none if nobody can tell.
@@ -128,10 +135,7 @@ impl Worker {
     fn has_another(slf: &Bound<'_, Self>, references: Option<isize>) -> PyResult<bool> {
         let py = slf.py();
         let green_thread = Greenlet::current(py)?;
-        let unnoticed = slf.get().within.load(Ordering::Relaxed)
-            && references.is_some()
-            && green_thread.unmarked_references() == references;
-        if !unnoticed {
+        if references.is_none() || green_thread.unmarked_references() != references {
             return Ok(false);
         }
         green_thread
@@ -174,7 +178,7 @@ impl Worker {
         let id = parking.id;
         let spare = Spare {
             id,
-            object: green_thread.object().clone_ref(py),
+            green_thread: green_thread.clone_ref(py),
             worker: slf.clone().unbind(),
             hub: hub.clone().unbind(),
         };
@@ -195,7 +199,7 @@ impl Worker {
 impl Spare {
     /// Shows the references to the garbage collector.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
+        visit.call(self.green_thread.object())?;
         visit.call(&self.worker)?;
         visit.call(&self.hub)
     }
@@ -203,11 +207,10 @@ impl Spare {
     /// Ends a green thread that waits for a request, in the next round of its hub.
     pub(super) fn dismiss(self, py: Python<'_>) -> PyResult<()> {
         let exit = greenlet_exit(py).call0()?.unbind();
-        let green_thread = Greenlet::from_object(self.object.into_bound(py))?;
         self.hub
             .get()
             .scheduler
-            .with(py, |s| s.push(Task::Throw(green_thread, exit)));
+            .with(py, |s| s.push(Task::Throw(self.green_thread, exit)));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::{Connection, Phase};
 use crate::hub::io::{self, Direction};
 use crate::wsgi::files;
 use crate::wsgi::server::WsgiServer;
-use crate::wsgi::transport::{self, Transport};
+use crate::wsgi::transport::{self, Patience, Transport};
 use crate::{clock, errors, hub};
 
 /// How long a lingering connection is kept, in nanoseconds.
@@ -27,7 +27,7 @@ impl Connection {
         let hub = hub::current(py)?;
         let this = slf.get();
         let Some(fd) = this.transport(py).descriptor() else {
-            return Ok(());
+            return Self::linger_in_place(slf);
         };
         while this.state.with(py, |s| s.phase == Phase::Lingering) {
             if Self::await_data(slf, &hub, fd)? {
@@ -40,6 +40,28 @@ impl Connection {
                 None => false,
                 Some(0) => true,
                 Some(count) => this.has_lingered(py, count),
+            };
+            if is_over {
+                Self::close(slf);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lingers in the green thread, with an object that the hub cannot wait for.
+    #[cold]
+    fn linger_in_place(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut patience = Patience::until(this.state.with(py, |s| s.deadline), None);
+        let mut input = Vec::new();
+        while this.state.with(py, |s| s.phase == Phase::Lingering) {
+            input.clear();
+            let is_over = match this.transport(py).read(py, &mut patience, &mut input) {
+                Ok(0) => true,
+                Ok(count) => this.has_lingered(py, count),
+                Err(error) if is_disconnect(py, &error) => true,
+                Err(error) => return Err(error),
             };
             if is_over {
                 Self::close(slf);
@@ -61,17 +83,27 @@ impl Connection {
         let py = slf.py();
         let this = slf.get();
         let transport = this.transport(py);
-        // The descriptor of a connection that has been taken over may be somebody else's by now.
-        let is_ours = this.managed && !this.is_hijacked(py);
-        let (Some(fd), true) = (transport.descriptor(), is_ours) else {
+        // A connection that has been taken over may be somebody else's by now.
+        let half_closed = !this.is_hijacked(py)
+            && match &transport {
+                Transport::Descriptor(fd) | Transport::Tls { fd, .. } if this.managed => {
+                    if let Transport::Tls { layer, .. } = &transport {
+                        say_goodbye(layer.bind(py));
+                    }
+                    // SAFETY: shutting down a descriptor of ours; an error means that the peer has gone.
+                    unsafe { libc::shutdown(*fd, libc::SHUT_WR) };
+                    true
+                }
+                Transport::Object(object) => object
+                    .bind(py)
+                    .call_method1(intern!(py, "shutdown"), (libc::SHUT_WR,))
+                    .is_ok(),
+                _ => false,
+            };
+        if !half_closed {
             Self::close(slf);
             return;
-        };
-        if let Transport::Tls { layer, .. } = &transport {
-            say_goodbye(layer.bind(py));
         }
-        // SAFETY: shutting down a descriptor of ours; an error means that the peer has gone.
-        unsafe { libc::shutdown(fd, libc::SHUT_WR) };
         this.state.with(py, |s| {
             s.phase = Phase::Lingering;
             s.buffer = Vec::new();

@@ -297,6 +297,19 @@ impl Connection {
             .with(py, |s| s.phase == Phase::Busy && !s.interruptible)
     }
 
+    /// Whether it began after `turn` of the server and has not made a request.
+    pub(super) fn is_fresh(&self, py: Python<'_>, turn: u64) -> bool {
+        self.state.with(py, |s| {
+            let waits = match s.phase {
+                Phase::Idle | Phase::Head => true,
+                // A handshake, or an answer that is none to a request.
+                Phase::Busy => s.interruptible && s.refusal.is_none(),
+                Phase::Lingering | Phase::Closed => false,
+            };
+            waits && s.requests == 0 && s.turn >= turn
+        })
+    }
+
     /// Closes it because the server stops: at once, unless the application has something to say.
     pub(super) fn dismiss(slf: &Bound<'_, Self>) -> PyResult<()> {
         static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -318,6 +331,20 @@ impl Connection {
     /// Whether the application has taken the connection over with `get_socket()`.
     pub(super) fn is_hijacked(&self, py: Python<'_>) -> bool {
         self.state.with(py, |s| s.hijacked)
+    }
+
+    /// Where the protocol class that reads the requests says the client is; none if it has no opinion.
+    pub(super) fn client_of_protocol(&self, py: Python<'_>) -> PyResult<Option<(String, String)>> {
+        let protocol = self.state.with(py, |s| match &s.transport {
+            Transport::Protocol(protocol) => Some(protocol.clone_ref(py)),
+            _ => None,
+        });
+        match protocol {
+            Some(protocol) => protocol
+                .call_method0(py, intern!(py, "_own_client_address"))?
+                .extract(py),
+            None => Ok(None),
+        }
     }
 
     /// What the client did wrong during the running request.

@@ -78,7 +78,11 @@ impl Connection {
             let Some(fd) = transport.descriptor() else {
                 return Ok(false);
             };
-            if phase == Phase::Closed || phase == Phase::Busy {
+            if phase == Phase::Busy {
+                // There is one if it was found before it was this connection's turn.
+                return Ok(this.state.with(py, |s| s.exchange.is_some()));
+            }
+            if phase == Phase::Closed {
                 return Ok(false);
             }
             if awaits_tls {

@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 use super::closing::is_disconnect;
 use super::{Connection, Next, Phase, Refusal};
 use crate::hub;
+use crate::hub::io::IoHandler;
+use crate::hub::scheduler::Task;
 use crate::wsgi::date;
 use crate::wsgi::exchange::{After, Exchange};
 use crate::wsgi::log::{AccessLog, Entry};
@@ -99,7 +101,12 @@ impl Connection {
             }
             if this.managed && this.transport(py).descriptor().is_some() {
                 match Self::more_at_once(slf)? {
-                    Next::Run => continue,
+                    Next::Run => {
+                        if Self::queue(slf)? {
+                            return Ok(None);
+                        }
+                        continue;
+                    }
                     Next::Wait | Next::Over => return Ok(None),
                 }
             }
@@ -108,6 +115,26 @@ impl Connection {
                 Next::Over => return Ok(None),
             }
         }
+    }
+
+    /// Has the hub come back to a request that was there at once; false if it is not one.
+    ///
+    /// The connection has had its turn, and a client that is quick enough would never be without one.
+    fn queue(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let hub = hub::current(py)?;
+        let handler = slf.get().state.with(py, |s| {
+            let is_request = s.phase == Phase::Busy && s.exchange.is_some();
+            s.handler.clone().filter(|_| is_request)
+        });
+        let Some(target) = handler else {
+            return Ok(false);
+        };
+        let expired = false;
+        let task = Task::Handle(IoHandler { target, expired });
+        hub.get().scheduler.with(py, |s| s.push(task));
+        hub.get().queued(py);
+        Ok(true)
     }
 
     /// Answers what is not a request, and ends the connection.

@@ -10,6 +10,8 @@
 mod failing;
 mod sending;
 
+use std::borrow::Cow;
+
 use eventlet_http1::response::{
     AppHeaders, Framing, HeaderRole, RequestInfo, ResponseBody, Status, encode, framing,
 };
@@ -411,16 +413,24 @@ impl Exchange {
         let connection = self.connection.get();
         let server = connection.server.get();
         let addresses = connection.addresses(py)?;
-        let peer = addresses.remote_addr.bind(py).to_str()?;
         let environ = self.environ.bind(py);
-        let client_ip = server.log.client_ip(environ, peer);
+        let (client_ip, client_port) = match connection.client_of_protocol(py) {
+            Ok(Some((ip, port))) => (ip, Cow::Owned(port)),
+            Ok(None) => {
+                let peer = addresses.remote_addr.bind(py).to_str()?;
+                let port = addresses.remote_port.bind(py).to_str()?;
+                (server.log.client_ip(environ, peer), Cow::Borrowed(port))
+            }
+            Err(error) => return server.log.settle(py, Err(error)),
+        };
         let (code, sent) = self.state.with(py, |s| (s.code, s.sent));
+        let code = code.or_else(|| self.input.get().answered(py));
         AccessLog::request(
             connection.server.bind(py),
             &Entry {
                 environ: Some(environ),
                 client_ip: &client_ip,
-                client_port: addresses.remote_port.bind(py).to_str()?,
+                client_port: &client_port,
                 request_line: &self.request_line,
                 status_code: code.unwrap_or(200),
                 body_length: sent,
