@@ -16,6 +16,7 @@ import pytest
 
 from eventlet.cli import _access_log, _log_sink
 from eventlet.cli._errors import CommandError, UsageError
+from eventlet.wsgi import RequestRecord
 from support.load import Load
 from support.processes import Program, fetch
 from support.serving import start, workers
@@ -51,7 +52,8 @@ ENVIRON = {
 def line(form: str, environ: dict[str, Any] | None = ENVIRON) -> str:
     """A line of a format, its date made the same always."""
     formatter = _access_log.formatter(form) or _access_log.default
-    text = formatter(environ, "10.0.0.1", "555", "GET /a%20b?c=1 HTTP/1.1", 404, 99, 0.0123456)
+    line = "GET /a%20b?c=1 HTTP/1.1"
+    text = formatter(RequestRecord(environ, "10.0.0.1", "555", line, 404, 99, 0.0123456))
     assert text.endswith("\n")
     assert text.count("\n") == 1
     return re.sub(r"\d\d/[A-Z][a-z]{2}/\d{4}.\d\d:\d\d:\d\d( [-+]\d{4})?", "DATE", text[:-1])

@@ -24,12 +24,12 @@ class Log(wsgi.RequestLog):
     """Keeps what it gets."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[Any, ...]] = []
+        self.records: list[wsgi.RequestRecord] = []
         self.messages = ""
 
-    def record(self, *what: Any) -> None:
+    def record(self, request: wsgi.RequestRecord) -> None:
         """Keep it."""
-        self.records.append(what)
+        self.records.append(request)
 
     def write(self, text: str) -> None:
         """Keep it."""
@@ -76,11 +76,13 @@ def test_a_request_is_recorded(running: Running, log: Log) -> None:
         response = client.recv(1000)
         port = str(client.getsockname()[1])
     eventlet.sleep(0)
-    ((environ, ip, client_port, line, status, sent, seconds),) = log.records
-    assert environ["PATH_INFO"] == "/a b"
-    assert (ip, client_port, line, status) == ("127.0.0.1", port, "GET /a%20b?c HTTP/1.1", 418)
-    assert sent == len(response)
-    assert 0 < seconds < 10
+    (record,) = log.records
+    assert record.environ is not None
+    assert record.environ["PATH_INFO"] == "/a b"
+    assert (record.client_ip, record.client_port) == ("127.0.0.1", port)
+    assert (record.request_line, record.status_code) == ("GET /a%20b?c HTTP/1.1", 418)
+    assert record.body_length == len(response)
+    assert 0 < record.wall_seconds < 10
     assert "wsgi starting up" in log.messages
 
 
@@ -89,8 +91,9 @@ def test_what_is_no_request_is_recorded(running: Running, log: Log) -> None:
         client.sendall(b"nonsense\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
     eventlet.sleep(0)
-    ((environ, ip, _, line, status, _, _),) = log.records
-    assert (environ, ip, line, status) == (None, "127.0.0.1", "-", 400)
+    (record,) = log.records
+    assert (record.environ, record.client_ip) == (None, "127.0.0.1")
+    assert (record.request_line, record.status_code) == ("-", 400)
 
 
 def test_a_log_that_fails_does_not_matter(
@@ -108,7 +111,7 @@ def test_a_log_that_fails_does_not_matter(
 
 def test_the_base_class_asks_for_a_method() -> None:
     with pytest.raises(NotImplementedError):
-        wsgi.RequestLog().record(None, "", "", "", 200, 0, 0.0)
+        wsgi.RequestLog().record(wsgi.RequestRecord(None, "", "", "", 200, 0, 0.0))
 
 
 def test_a_server_that_retires_ends_connections_with_a_response(running: Running) -> None:

@@ -11,6 +11,15 @@ from eventlet import websocket, wsgi
 everybody: set[Any] = set()
 
 
+def send_to_each(connections: Iterable[Any], message: Any) -> None:
+    """Send a message to many, with an Eventlet that has no function for it."""
+    for each in tuple(connections):
+        each.send(message)
+
+
+send_to_all = getattr(websocket, "broadcast", send_to_each)
+
+
 @websocket.WebSocketWSGI
 def echo(ws: Any) -> None:
     """Send back what comes in."""
@@ -24,8 +33,7 @@ def broadcast(ws: Any) -> None:
     everybody.add(ws)
     try:
         while (message := ws.wait()) is not None:
-            for each in tuple(everybody):
-                each.send(message)
+            send_to_all(everybody, message)
     finally:
         everybody.discard(ws)
 

@@ -330,8 +330,7 @@ class WsgiServer:
         log_output: bool,
         log_format: str | None,
         log_x_forwarded_for: bool,
-        log_record: Callable[[dict[str, Any] | None, str, str, str, int, int, float], object]
-        | None,
+        log_record: Callable[[RequestRecord], object] | None,
         log_write: Callable[[str], object] | None,
         max_size: int,
         keepalive: bool,
@@ -419,6 +418,33 @@ class Input:
     ) -> None: ...
 
 @final
+class RequestRecord:
+    def __new__(
+        cls,
+        environ: dict[str, Any] | None,
+        client_ip: str,
+        client_port: str,
+        request_line: str,
+        status_code: int,
+        body_length: int,
+        wall_seconds: float,
+    ) -> Self: ...
+    @property
+    def body_length(self) -> int: ...
+    @property
+    def client_ip(self) -> str: ...
+    @property
+    def client_port(self) -> str: ...
+    @property
+    def environ(self) -> dict[str, Any] | None: ...
+    @property
+    def request_line(self) -> str: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def wall_seconds(self) -> float: ...
+
+@final
 class Worker:
     def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -494,6 +520,7 @@ class WebSocketBase:
 
 def websocket_accept(key: str) -> str: ...
 def websocket_agree(offer: str, answer: str) -> dict[str, Any]: ...
+def websocket_broadcast(connections: Iterable[Any], message: Any, limit: int) -> list[Any]: ...
 def websocket_is_key(key: str) -> bool: ...
 def websocket_key() -> str: ...
 def websocket_negotiate(

@@ -442,35 +442,28 @@ class _Log(wsgi.RequestLog):
             enabled = enabled or getattr(cfg, "logconfig_json", None)
         self._is_on = bool(enabled) or not _is_plain(worker.log)
 
-    def record(
-        self,
-        environ: dict[str, Any] | None,
-        client_ip: str,
-        client_port: str,
-        request_line: str,
-        status_code: int,
-        body_length: int,
-        wall_seconds: float,
-    ) -> None:
+    def record(self, request: wsgi.RequestRecord) -> None:
         """Log a request that has been answered."""
         if not (self._is_on or self._is_watched):
             return
+        environ, line = request.environ, request.request_line
         if environ is None:
-            environ = {"REQUEST_METHOD": "-", "RAW_URI": request_line, "SERVER_PROTOCOL": "-"}
-            environ.update(REMOTE_ADDR=client_ip, REMOTE_PORT=client_port)
+            environ = {"REQUEST_METHOD": "-", "RAW_URI": line, "SERVER_PROTOCOL": "-"}
+            environ.update(REMOTE_ADDR=request.client_ip, REMOTE_PORT=request.client_port)
         else:
-            environ["SERVER_PROTOCOL"] = request_line.rpartition(" ")[2]
+            environ["SERVER_PROTOCOL"] = line.rpartition(" ")[2]
         known = environ.pop("eventlet.gunicorn", None)
-        request = known or _Request(environ)
-        response = request.response
-        response.status = response.status or str(status_code)
-        response.sent = body_length
+        theirs = known or _Request(environ)
+        response = theirs.response
+        response.status = response.status or str(request.status_code)
+        response.sent = request.body_length
         worker = self._worker
         if self._is_on:
-            worker.log.access(response, request, environ, timedelta(seconds=wall_seconds))
+            duration = timedelta(seconds=request.wall_seconds)
+            worker.log.access(response, theirs, environ, duration)
         if known is not None:
             try:
-                worker.cfg.post_request(worker, request, environ, response)
+                worker.cfg.post_request(worker, theirs, environ, response)
             except Exception:
                 worker.log.exception("Exception in post_request hook")
 

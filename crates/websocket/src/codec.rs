@@ -140,6 +140,11 @@ impl Codec {
         })
     }
 
+    /// Whether a message is being sent in fragments, between which there can be no other.
+    pub fn is_sending(&self) -> bool {
+        self.fragment.is_some()
+    }
+
     /// Appends a message to `out`, or a fragment of one: `first` if it begins with it, `last` if it ends.
     ///
     /// `key` is what it is masked with: random bytes for a client, `None` for a server.

@@ -308,12 +308,12 @@ impl Inflater {
                 out.reserve_exact(step.min(most - out.len()));
             }
             let (taken, made) = (state.total_in(), out.len());
-            let status = state
-                .decompress_vec(piece, out, FlushDecompress::Sync)
-                .map_err(|_| Error::InvalidDeflate)?;
+            let result = state.decompress_vec(piece, out, FlushDecompress::Sync);
+            // Whatever comes behind it.
             if out.len() as u64 > limit {
                 return Err(Error::MessageTooLong { limit });
             }
+            let status = result.map_err(|_| Error::InvalidDeflate)?;
             let taken = (state.total_in() - taken) as usize;
             piece = &piece[taken..];
             if status == Status::StreamEnd {

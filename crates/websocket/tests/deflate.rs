@@ -1,5 +1,8 @@
 //! permessage-deflate: the examples of RFC 7692, negotiation, and what memory it takes.
 
+mod common;
+
+use common::decode_as;
 use eventlet_websocket::deflate::{Deflater, Inflater, Parameters};
 use eventlet_websocket::{Codec, Error, Event, Limits, MessageKind, Role};
 
@@ -241,4 +244,25 @@ fn garbage_is_refused() {
     let error = server.decode(&mut wire).expect_err("no deflate stream");
     assert_eq!(error, Error::InvalidDeflate);
     assert_eq!(error.close_code(), 1007);
+}
+
+/// What comes first counts, however much of it is looked at.
+#[test]
+fn a_bomb_that_is_broken_behind_the_limit() {
+    let limits = Limits {
+        frame: 8,
+        message: 28,
+    };
+    let parameters = Some(Parameters::default());
+    let payload = b"\xf2\x48\xc1\x0d\x03\x00\xff";
+    for (role, head) in [
+        (Role::Server, &b"\xc1\x87\0\0\0\0"[..]),
+        (Role::Client, b"\xc1\x07"),
+    ] {
+        let input = [head, payload].concat();
+        let refused = (Vec::new(), Some(Error::MessageTooLong { limit: 28 }));
+        assert_eq!(decode_as(role, &input, [], limits, parameters), refused);
+        let ends = 0..input.len();
+        assert_eq!(decode_as(role, &input, ends, limits, parameters), refused);
+    }
 }

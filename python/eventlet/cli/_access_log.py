@@ -12,9 +12,9 @@ from typing import Any
 
 from eventlet.cli._errors import UsageError
 from eventlet.cli._log_sink import Sink
-from eventlet.wsgi import RequestLog
+from eventlet.wsgi import RequestLog, RequestRecord
 
-Formatter = Callable[["dict[str, Any] | None", str, str, str, int, int, float], str]
+Formatter = Callable[[RequestRecord], str]
 
 
 class Requests(RequestLog):
@@ -31,31 +31,12 @@ class Requests(RequestLog):
         self._observers = tuple(observers)
         self._note = _note()
 
-    def record(
-        self,
-        environ: dict[str, Any] | None,
-        client_ip: str,
-        client_port: str,
-        request_line: str,
-        status_code: int,
-        body_length: int,
-        wall_seconds: float,
-    ) -> None:
+    def record(self, request: RequestRecord) -> None:
         """Write the line, and count the request."""
         for observer in self._observers:
-            observer(status_code, wall_seconds, body_length)
+            observer(request.status_code, request.wall_seconds, request.body_length)
         if self._put is not None and self._format is not None:
-            self._put(
-                self._format(
-                    environ,
-                    client_ip,
-                    client_port,
-                    request_line,
-                    status_code,
-                    body_length,
-                    wall_seconds,
-                )
-            )
+            self._put(self._format(request))
 
     def write(self, text: str) -> None:
         """Pass on a message of the server, or the traceback of a failure."""
@@ -106,102 +87,52 @@ def formatter(name: str) -> Formatter | None:
     return _template(name)
 
 
-def default(
-    environ: dict[str, Any] | None,
-    client_ip: str,
-    client_port: str,
-    request_line: str,
-    status_code: int,
-    body_length: int,
-    wall_seconds: float,
-) -> str:
+def default(request: RequestRecord) -> str:
     """A line as the server itself writes it."""
     date = _date()
     return (
-        f'{client_ip} - - [{date[:11]} {date[12:20]}] "{request_line}"'
-        f" {status_code} {body_length} {wall_seconds:.6f}\n"
+        f'{request.client_ip} - - [{date[:11]} {date[12:20]}] "{request.request_line}"'
+        f" {request.status_code} {request.body_length} {request.wall_seconds:.6f}\n"
     )
 
 
-def _common(
-    environ: dict[str, Any] | None,
-    client_ip: str,
-    client_port: str,
-    request_line: str,
-    status_code: int,
-    body_length: int,
-    wall_seconds: float,
-) -> str:
+def _common(request: RequestRecord) -> str:
+    environ = request.environ
     user = "-" if environ is None else _quoted(environ.get("REMOTE_USER")) or "-"
     return (
-        f'{_quoted(client_ip)} - {user} [{_date()}] "{_quoted(request_line)}"'
-        f" {status_code} {body_length}\n"
+        f'{_quoted(request.client_ip)} - {user} [{_date()}] "{_quoted(request.request_line)}"'
+        f" {request.status_code} {request.body_length}\n"
     )
 
 
-def _combined(
-    environ: dict[str, Any] | None,
-    client_ip: str,
-    client_port: str,
-    request_line: str,
-    status_code: int,
-    body_length: int,
-    wall_seconds: float,
-) -> str:
-    line = _common(
-        environ, client_ip, client_port, request_line, status_code, body_length, wall_seconds
-    )
-    known = environ or {}
+def _combined(request: RequestRecord) -> str:
+    line = _common(request)
+    known = request.environ or {}
     referer = _quoted(known.get("HTTP_REFERER")) or "-"
     agent = _quoted(known.get("HTTP_USER_AGENT")) or "-"
     return f'{line[:-1]} "{referer}" "{agent}"\n'
 
 
-def _json(
-    environ: dict[str, Any] | None,
-    client_ip: str,
-    client_port: str,
-    request_line: str,
-    status_code: int,
-    body_length: int,
-    wall_seconds: float,
-) -> str:
-    values = _values(
-        environ, client_ip, client_port, request_line, status_code, body_length, wall_seconds
-    )
+def _json(request: RequestRecord) -> str:
+    values = _values(request)
     values["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    values["wall_seconds"] = round(wall_seconds, 6)
+    values["wall_seconds"] = round(request.wall_seconds, 6)
     del values["date_time"]
     return json.dumps(values, separators=(",", ":")) + "\n"
 
 
 def _template(text: str) -> Formatter:
-    def templated(
-        environ: dict[str, Any] | None,
-        client_ip: str,
-        client_port: str,
-        request_line: str,
-        status_code: int,
-        body_length: int,
-        wall_seconds: float,
-    ) -> str:
-        values = _values(
-            environ,
-            _quoted(client_ip),
-            client_port,
-            _quoted(request_line),
-            status_code,
-            body_length,
-            wall_seconds,
-        )
+    def templated(request: RequestRecord) -> str:
+        values = _values(request)
         for key in _FROM_CLIENT:
             values[key] = _quoted(values[key])
         return text % values + "\n"
 
+    trial = RequestRecord({}, "127.0.0.1", "1", "GET / HTTP/1.1", 200, 1, 0.5)
     try:
-        templated({}, "127.0.0.1", "1", "GET / HTTP/1.1", 200, 1, 0.5)
+        templated(trial)
     except KeyError as error:
-        known = [*_values({}, "", "", "", 200, 0, 0.0)]
+        known = [*_values(trial)]
         near = difflib.get_close_matches(error.args[0], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
         raise UsageError(f"--access-format: unknown name {error.args[0]!r}: {hint}") from None
@@ -210,37 +141,41 @@ def _template(text: str) -> Formatter:
     return templated
 
 
-#: Names of a template whose values the client chooses, besides those that are always escaped.
-_FROM_CLIENT = ("host", "method", "path", "protocol", "query", "referer", "user", "user_agent")
+#: Names of a template whose values the client has a hand in.
+_FROM_CLIENT = (
+    "client_ip",
+    "host",
+    "method",
+    "path",
+    "protocol",
+    "query",
+    "referer",
+    "request_line",
+    "user",
+    "user_agent",
+)
 
 
-def _values(
-    environ: dict[str, Any] | None,
-    client_ip: str,
-    client_port: str,
-    request_line: str,
-    status_code: int,
-    body_length: int,
-    wall_seconds: float,
-) -> dict[str, Any]:
-    get = (environ or {}).get
+def _values(request: RequestRecord) -> dict[str, Any]:
+    get = (request.environ or {}).get
+    line = request.request_line
     return {
-        "body_length": body_length,
-        "client_ip": client_ip,
-        "client_port": client_port,
+        "body_length": request.body_length,
+        "client_ip": request.client_ip,
+        "client_port": request.client_port,
         "date_time": _date(),
         "host": get("HTTP_HOST") or "-",
         "method": get("REQUEST_METHOD") or "-",
         "path": get("PATH_INFO") or "-",
         "pid": os.getpid(),
-        "protocol": request_line.rpartition(" ")[2] or "-",
+        "protocol": line.rpartition(" ")[2] or "-",
         "query": get("QUERY_STRING") or "",
         "referer": get("HTTP_REFERER") or "-",
-        "request_line": request_line,
-        "status_code": status_code,
+        "request_line": line,
+        "status_code": request.status_code,
         "user": get("REMOTE_USER") or "-",
         "user_agent": get("HTTP_USER_AGENT") or "-",
-        "wall_seconds": wall_seconds,
+        "wall_seconds": request.wall_seconds,
     }
 
 

@@ -17,12 +17,15 @@ and, elsewhere::
         ws.send("hello")
         print(ws.wait())
 
+`broadcast` sends a message to many connections at once.
+
 A message is a str if it is text, and bytes if it is binary. The protocol itself is native; see
 `RFC6455WebSocket` for what there is to do with a connection.
 """
 
 from __future__ import annotations
 
+from eventlet.websocket._broadcast import broadcast
 from eventlet.websocket._client import connect
 from eventlet.websocket._errors import (
     BadRequest,
@@ -48,6 +51,7 @@ __all__ = [
     "RFC6455WebSocket",
     "WebSocket",
     "WebSocketWSGI",
+    "broadcast",
     "connect",
 ]
 

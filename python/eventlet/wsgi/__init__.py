@@ -65,6 +65,7 @@ __all__ = [
     "LoggerFileWrapper",
     "LoggerNull",
     "RequestLog",
+    "RequestRecord",
     "Server",
     "TruncatedBodyError",
     "WSGIApplication",
@@ -84,6 +85,8 @@ WSGI_LOCAL = local()
 
 
 Input = _core.Input
+
+RequestRecord = _core.RequestRecord
 
 #: What an application returned that had answered through the socket itself. It is an empty result
 #: like any other: `WSGI_LOCAL` is what says so.

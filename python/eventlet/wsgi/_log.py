@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from eventlet._core import RequestRecord
+
 
 class LoggerNull:
     """A log that forgets everything; the methods are those that all logs have."""
@@ -56,28 +58,13 @@ class RequestLog:
     server itself, and tracebacks, go to `write`.
     """
 
-    def record(
-        self,
-        environ: dict[str, Any] | None,
-        client_ip: str,
-        client_port: str,
-        request_line: str,
-        status_code: int,
-        body_length: int,
-        wall_seconds: float,
-    ) -> None:
+    def record(self, request: RequestRecord) -> None:
         """Take note of a request that has been answered.
 
         Called in the green thread of the request, so it must not wait for long. What it raises is
         reported, and the server goes on.
 
-        :param environ: the request's environ; None for what was not a request.
-        :param client_ip: the address of the client, after what proxies say of it.
-        :param client_port: its port.
-        :param request_line: the first line of the request, as it came.
-        :param status_code: of the response.
-        :param body_length: bytes sent, the head included.
-        :param wall_seconds: from the head of the request to the end of the response.
+        :param request: what there is to say of it.
         """
         raise NotImplementedError
 

@@ -21,10 +21,16 @@ pub enum Lock {
 }
 
 impl Lock {
+    /// Whether nobody has it.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Free)
+    }
+
     /// Takes it if nobody has it.
     #[inline]
     pub fn try_take(&mut self) -> bool {
-        let free = matches!(self, Self::Free);
+        let free = self.is_free();
         if free {
             *self = Self::Held;
         }

@@ -10,6 +10,7 @@
 //!   objects](message); only what is left over is kept. So a connection that waits has its green thread, a codec and nothing else.
 //! - [`send`](send) writes a message with one system call. What the peer does not take at once is waited for, with
 //!   a [lock](lock) held so that the frames of several senders stay apart.
+//! - [`broadcast`](broadcast) sends one message to many, and waits for nobody.
 //! - Control frames are answered within `wait`, without waiting themselves: if the pong cannot leave now, a green
 //!   thread is started that sees to it.
 //!
@@ -17,6 +18,7 @@
 //! as those for TLS, which are called instead.
 
 mod base;
+mod broadcast;
 mod handshake;
 mod io;
 mod lock;
@@ -37,6 +39,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     entry::add_method::<send::Send>(&class)?;
     module.add_function(wrap_pyfunction!(handshake::websocket_accept, module)?)?;
     module.add_function(wrap_pyfunction!(handshake::websocket_agree, module)?)?;
+    module.add_function(wrap_pyfunction!(broadcast::websocket_broadcast, module)?)?;
     module.add_function(wrap_pyfunction!(handshake::websocket_is_key, module)?)?;
     module.add_function(wrap_pyfunction!(handshake::websocket_key, module)?)?;
     module.add_function(wrap_pyfunction!(handshake::websocket_negotiate, module)?)

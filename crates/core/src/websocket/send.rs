@@ -139,7 +139,7 @@ impl WebSocketBase {
 }
 
 /// What is sent: the memory of an object that does not change.
-enum Payload<'a> {
+pub(super) enum Payload<'a> {
     Bytes(&'a [u8]),
     Copy(Vec<u8>),
     Text(&'a str),
@@ -147,7 +147,7 @@ enum Payload<'a> {
 
 impl<'a> Payload<'a> {
     #[inline]
-    fn new(message: &'a Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(super) fn new(message: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(text) = message.cast::<PyString>() {
             return text.to_str().map(Self::Text);
         }
@@ -165,12 +165,12 @@ impl<'a> Payload<'a> {
         }
     }
 
-    fn kind(&self) -> MessageKind {
+    pub(super) fn kind(&self) -> MessageKind {
         kind(matches!(self, Self::Text(_)))
     }
 
     #[inline]
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Copy(bytes) => bytes,
@@ -337,13 +337,14 @@ impl WebSocketBase {
         Self::unlock(slf)
     }
 
-    /// Writes what is unsent as far as that goes without waiting. With the lock held.
-    fn write_unsent_now(&self, py: Python<'_>) {
+    /// Writes what is unsent as far as that goes without waiting. With the lock held, or without a switch since it
+    /// was free. Returns whether there is still a connection.
+    pub(super) fn write_unsent_now(&self, py: Python<'_>) -> bool {
         let (socket, mut unsent) = self.state.with(py, |s| {
             let socket = s.socket.as_ref().map(|socket| socket.clone_ref(py));
             (socket, std::mem::take(&mut s.unsent))
         });
-        let Some(socket) = socket else { return };
+        let Some(socket) = socket else { return false };
         let sent = match fd::of(socket.bind(py)) {
             Ok(fd) => io::send(fd, &unsent, b""),
             Err(_) => Err(libc::EBADF),
@@ -354,11 +355,12 @@ impl WebSocketBase {
             }
             Err(libc::EAGAIN | libc::EINTR) => {}
             // Whoever reads or writes next hears of it.
-            Err(_) => return,
+            Err(_) => return false,
         }
         if !unsent.is_empty() {
             self.state.with(py, |s| s.unsent = unsent);
         }
+        true
     }
 
     /// Runs `write` with the lock held, after what is unsent has left.
@@ -366,16 +368,25 @@ impl WebSocketBase {
         slf: &Bound<'_, Self>,
         write: impl FnOnce(&Bound<'_, Self>) -> PyResult<()>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        slf.get().acquire(py)?;
-        let unsent = slf.get().state.with(py, |s| std::mem::take(&mut s.unsent));
-        let result = if unsent.is_empty() {
-            write(slf)
-        } else {
-            Self::write(slf, &unsent, b"", true).and_then(|()| write(slf))
-        };
+        slf.get().acquire(slf.py())?;
+        let result = Self::write_unsent(slf).and_then(|()| write(slf));
         let unlocked = Self::unlock(slf);
         result.and(unlocked)
+    }
+
+    /// Writes what is unsent, and what is added to it meanwhile. With the lock held.
+    #[inline]
+    fn write_unsent(slf: &Bound<'_, Self>) -> PyResult<()> {
+        loop {
+            let unsent = slf
+                .get()
+                .state
+                .with(slf.py(), |s| std::mem::take(&mut s.unsent));
+            if unsent.is_empty() {
+                return Ok(());
+            }
+            Self::write(slf, &unsent, b"", true)?;
+        }
     }
 
     /// Gives the lock up, having sent the control frame that came up meanwhile.
@@ -409,13 +420,19 @@ impl WebSocketBase {
             }
         }
         this.release(py)?;
-        let start = this.state.with(py, |s| {
+        Self::start_flush(slf)
+    }
+
+    /// Starts a green thread that writes what is unsent, if there is anything and none has been started.
+    pub(super) fn start_flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let start = slf.get().state.with(py, |s| {
             let start = !s.unsent.is_empty() && !s.flushing;
             s.flushing |= start;
             start
         });
         if start {
-            static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             let flush = slf.getattr(intern!(py, "_flush"))?;
             SPAWN
                 .import(py, "eventlet.greenthread", "spawn_n")?
@@ -499,9 +516,12 @@ impl WebSocketBase {
                     return Err(errors::os_error(py, libc::EPIPE));
                 }
                 if sent > 0 || must {
-                    let mut unsent = rest.to_vec();
-                    unsent.extend_from_slice(more);
-                    this.state.with(py, |s| s.unsent = unsent);
+                    let mut unsent = [rest, more].concat();
+                    this.state.with(py, |s| {
+                        // Behind it is what has been added meanwhile.
+                        unsent.append(&mut s.unsent);
+                        s.unsent = unsent;
+                    });
                 }
                 return Err(error);
             }
@@ -509,7 +529,7 @@ impl WebSocketBase {
     }
 
     /// A key to mask with, if this end does.
-    fn key(&self, py: Python<'_>) -> PyResult<Option<[u8; 4]>> {
+    pub(super) fn key(&self, py: Python<'_>) -> PyResult<Option<[u8; 4]>> {
         let masks = self.state.with(py, |s| s.codec.role() == Role::Client);
         if masks {
             random::bytes().map(Some)

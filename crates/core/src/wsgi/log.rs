@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyException, PyUnicodeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 
 use super::date;
 use super::server::WsgiServer;
@@ -37,7 +37,7 @@ pub struct AccessLog {
     /// A template for the `%` operator, or `None` for the default, which is made here.
     format: Option<Py<PyString>>,
     forwarded: bool,
-    /// Called with what a line would say, instead of `info` with a line.
+    /// Called with a [`RequestRecord`], instead of `info` with a line.
     record: Option<Py<PyAny>>,
     /// Called with whole lines, instead of `info` with one: `write` of a plain file.
     write: Option<Py<PyAny>>,
@@ -65,6 +65,54 @@ pub struct Entry<'a> {
     /// Bytes sent, the head included.
     pub body_length: u64,
     pub wall_seconds: f64,
+}
+
+/// What there is to say of a request that has been answered.
+///
+/// `environ` is the request's, or None for what was not a request; `client_ip` and `client_port` tell where the
+/// client is, after what proxies say of it; `request_line` is the first line of the request, as it came;
+/// `status_code` is that of the response; `body_length` counts the bytes sent, the head included;
+/// `wall_seconds` passed from the head of the request to the end of the response.
+#[pyclass(frozen, get_all, module = "eventlet._core")]
+pub struct RequestRecord {
+    // Python's own objects: to read an attribute takes no more than to hand one out.
+    environ: Py<PyAny>,
+    client_ip: Py<PyString>,
+    client_port: Py<PyString>,
+    request_line: Py<PyString>,
+    status_code: Py<PyInt>,
+    body_length: Py<PyInt>,
+    wall_seconds: Py<PyFloat>,
+}
+
+#[pymethods]
+impl RequestRecord {
+    #[new]
+    #[allow(clippy::too_many_arguments, reason = "each is one attribute")]
+    fn new(
+        py: Python<'_>,
+        environ: Option<Py<PyDict>>,
+        client_ip: Py<PyString>,
+        client_port: Py<PyString>,
+        request_line: Py<PyString>,
+        status_code: Py<PyInt>,
+        body_length: Py<PyInt>,
+        wall_seconds: Py<PyFloat>,
+    ) -> Self {
+        Self {
+            environ: environ.map_or_else(|| py.None(), Py::into_any),
+            client_ip,
+            client_port,
+            request_line,
+            status_code,
+            body_length,
+            wall_seconds,
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.environ)
+    }
 }
 
 impl AccessLog {
@@ -232,17 +280,18 @@ impl AccessLog {
         let Some(record) = &self.record else {
             return Ok(());
         };
-        let request_line = super::environ::latin1(py, entry.request_line)?;
-        let arguments = (
-            entry.environ,
-            entry.client_ip,
-            entry.client_port,
-            request_line,
-            entry.status_code,
-            entry.body_length,
-            entry.wall_seconds,
-        );
-        record.call1(py, arguments).map(drop)
+        let what = RequestRecord {
+            environ: entry
+                .environ
+                .map_or_else(|| py.None(), |environ| environ.clone().into_any().unbind()),
+            client_ip: PyString::new(py, entry.client_ip).unbind(),
+            client_port: PyString::new(py, entry.client_port).unbind(),
+            request_line: super::environ::latin1(py, entry.request_line)?.unbind(),
+            status_code: PyInt::new(py, entry.status_code).unbind(),
+            body_length: PyInt::new(py, entry.body_length).unbind(),
+            wall_seconds: PyFloat::new(py, entry.wall_seconds).unbind(),
+        };
+        record.call1(py, (Py::new(py, what)?,)).map(drop)
     }
 
     /// Reports an exception of the application, if the log is on.

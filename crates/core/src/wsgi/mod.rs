@@ -50,6 +50,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Writer>()?;
     module.add_class::<file::FileWrapper>()?;
     module.add_class::<input::Input>()?;
+    module.add_class::<log::RequestRecord>()?;
     module.add_class::<worker::Worker>()?;
     module.add_function(wrap_pyfunction!(text::encode_header_line, module)?)
 }

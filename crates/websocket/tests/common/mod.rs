@@ -34,7 +34,18 @@ pub fn decode_in_pieces(
     limits: Limits,
     parameters: Option<Parameters>,
 ) -> Outcome {
-    let mut decoder = Decoder::new(Role::Server, limits, parameters);
+    decode_as(Role::Server, input, ends, limits, parameters)
+}
+
+/// As [`decode_in_pieces`], to the decoder of either end.
+pub fn decode_as(
+    role: Role,
+    input: &[u8],
+    ends: impl IntoIterator<Item = usize>,
+    limits: Limits,
+    parameters: Option<Parameters>,
+) -> Outcome {
+    let mut decoder = Decoder::new(role, limits, parameters);
     let mut events = Vec::new();
     let mut input = input.to_vec();
     let mut at = 0;
