@@ -13,7 +13,7 @@ import time
 import pytest
 
 from support.http_server import Server
-from test_wsgi import ENDING, GET, SITE, code, tell
+from support.wsgi_site import ENDING, GET, SITE, code, tell
 
 
 @pytest.fixture(scope="module")

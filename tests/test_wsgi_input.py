@@ -1,6 +1,6 @@
 """`wsgi.input`: 100-continue, what may be assigned to it, and bodies that end too early.
 
-Reading as such is in test_wsgi.py.
+Reading as such is in test_wsgi_request_body.py.
 """
 
 import socket

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from support.http_server import PATIENCE, Client, Server
-from test_wsgi import GET, SITE, chunked
+from support.wsgi_site import GET, SITE, chunked
 
 #: A server that accepts in Python: the connections are objects in green threads of their own.
 OBJECTS = """

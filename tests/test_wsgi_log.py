@@ -1,6 +1,6 @@
 """The access log of a server: in which order and when its lines are written, and what if it fails.
 
-What the lines say is in test_wsgi.py.
+What the lines say is in test_wsgi_log_line.py.
 """
 
 import os

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from support.http_server import Closed, Server
-from test_wsgi import GET, SITE, environ_of
+from support.wsgi_site import GET, SITE, environ_of
 from test_wsgi_limits import OBJECTS
 
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.2 4711 443\r\n"

@@ -13,7 +13,7 @@ import pytest
 
 from support.certificates import make
 from support.http_server import PATIENCE, Client, Server
-from test_wsgi import GET, SITE, chunked, environ_of, tell
+from support.wsgi_site import GET, SITE, chunked, environ_of, tell
 from test_wsgi_proxy import ENVIRON, V1, V2, remote
 
 #: How a listener gets its TLS: `wrap_ssl`, or a context of the standard library or of ours.

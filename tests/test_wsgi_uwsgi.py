@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from support.http_server import Server
-from test_wsgi import SITE, environ_of
+from support.wsgi_site import SITE, environ_of
 from test_wsgi_limits import OBJECTS
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from support.http_server import Server
 from support.processes import Program, fetch
-from test_wsgi import SITE
+from support.wsgi_site import SITE
 
 ROOT = Path(__file__).resolve().parent.parent
 
