@@ -609,7 +609,7 @@ def test_executor_for_asyncio(executor):
     assert results == [7]
 
 
-@pytest.mark.parametrize("idle_seconds", [None, 0.005])
+@pytest.mark.parametrize("idle_seconds", [None, LONG])
 def test_green_threads_of_a_pool_thread_run_between_calls(idle_seconds):
     with tpool.ThreadPool(1, idle_seconds) as pool:
         done = eventlet.Event()
