@@ -378,6 +378,18 @@ def test_the_handler_closes():
         assert wire.is_at_end()
 
 
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 70_000, -1, "1000"])
+def test_codes_that_a_closing_frame_must_not_have(code):
+    def handler(ws):
+        with pytest.raises(ValueError, match="no code of a closing frame"):
+            ws.close((code, ""))
+        ws.send("still open")
+
+    with opened(WebSocketWSGI(handler)) as wire:
+        assert wire.frame() == (TEXT, b"still open")
+        assert wire.closed_with() is None
+
+
 def test_the_client_reads_the_closing_frame_though_it_was_still_sending():
     def handler(ws):
         ws.close(close_data=(4002, ""))

@@ -6,7 +6,7 @@ import pytest
 
 import eventlet
 from eventlet.event import Event
-from eventlet.websocket import RFC6455WebSocket, WebSocketWSGI
+from eventlet.websocket import RFC6455WebSocket, WebSocketWSGI, connect
 from support.websocket_wire import BINARY, CLOSE, PING, PONG, TEXT, Wire, echo, frame, opened
 
 
@@ -229,5 +229,13 @@ def test_what_nobody_has_read_counts_as_a_sign_of_life():
 
 @pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0)])
 def test_intervals_are_above_zero(arguments):
-    with pytest.raises(ValueError, match="not a number of seconds above 0"):
+    with pytest.raises(ValueError, match="seconds above 0"):
         RFC6455WebSocket(None, {}).keep_alive(*arguments)
+
+
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout"])
+def test_a_time_between_pings_that_cannot_be_is_refused_at_once(name):
+    with pytest.raises(ValueError, match=name):
+        WebSocketWSGI(echo, **{name: 0})
+    with pytest.raises(ValueError, match=name):
+        connect("ws://127.0.0.1:1/", **{name: float("nan")})

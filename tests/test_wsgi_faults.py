@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -379,11 +380,11 @@ def test_nothing_is_left_behind(serve):
             return len(os.listdir(f"/proc/{pid}/fd")), resident_kib(pid)
 
     open_and_close(500)
-    descriptors, memory = open_and_close(500)
-    for _ in range(3):
-        again, more = open_and_close(500)
-        assert again == descriptors
-    assert more - memory < 300, (memory, more)
+    rounds = [open_and_close(500) for _ in range(4)]
+    descriptors, memory = zip(*rounds, strict=True)
+    assert len({*descriptors}) == 1, descriptors
+    # A leak shows in every round; a table that grows, in one.
+    assert min(later - sooner for sooner, later in pairwise(memory)) < 100, memory
 
 
 def test_an_application_that_exits(serve):

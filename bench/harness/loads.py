@@ -14,7 +14,8 @@ from pathlib import Path
 
 from contenders import wsgi_app
 
-from harness.model import BENCH, Context, Failed, Figures
+from harness.clients import Clients, most_connections
+from harness.model import BENCH, Context, Figures
 from harness.process import HOST, certificate, figures, free_port, run, serving
 
 BODY = b"Hello, world!"
@@ -217,35 +218,28 @@ def idle_connections(
 ) -> Figures:
     """Resident memory of a server for each connection that waits for its next request.
 
-    `begin` is what is done once on a new connection, `ask` makes a request.
+    `begin` is what is done once on a new connection, `ask` makes a request. The connections are
+    held by as many processes as may have so many files open.
     """
     count = context.settings.count(count)
+    holders = -(-count // most_connections())
+    sizes = [count // holders + (number < count % holders) for number in range(holders)]
     with serving(context, check) as server, ExitStack() as stack:
 
-        def open_connections(many: int) -> list[socket.socket]:
-            conns = []
-            for _ in range(many):
-                conn = socket.create_connection((HOST, server.port), timeout=10)
-                conns.append(stack.enter_context(conn))
-                if begin:
-                    begin(conn)
-                ask(conn)
+        def open_connections(*sizes: int) -> list[Clients]:
+            clients = [Clients(server.port, size, begin, ask) for size in sizes]
+            for each in clients:
+                stack.callback(each.end)
+            for each in clients:
+                each.opened()
             time.sleep(0.3)
-            return conns
+            return clients
 
-        try:
-            open_connections(WARM_CONNECTIONS)
-            before = server.resident()
-            conns = open_connections(count)
-            used = server.resident() - before
-        except OSError as error:
-            raise Failed(f"cannot hold {count} connections: {error}") from None
-        errors = 0
-        for conn in conns[:: max(1, count // 100)]:
-            try:
-                ask(conn)
-            except OSError:
-                errors += 1
+        open_connections(WARM_CONNECTIONS)
+        before = server.resident()
+        clients = open_connections(*sizes)
+        used = server.resident() - before
+        errors = sum(each.errors() for each in clients)
     return {"bytes": used / count, "errors": errors}
 
 

@@ -101,6 +101,7 @@ TARGETS = [
     ),
     *websocket_ratios("websocket-broadcast"),
     Target("websocket-idle", "bytes", 10 * 1024),
+    Target("websocket-idle-workers", "bytes", 10 * 1024),
     Target("idle-connection", "bytes", 1.5 * 1024),
     Target("parked", "bytes", 6 * 1024),
     Target("import", "ms", 40),

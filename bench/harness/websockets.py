@@ -4,14 +4,12 @@ import socket
 from functools import partial
 
 from harness import loads
+from harness.clients import most_connections
 from harness.common import MESSAGES, PER_CONNECTION, PORT, RATE, contender
-from harness.model import BENCH, OURS, Context, Failed, Figures, Metric, Workload
+from harness.model import BENCH, OURS, Context, Figures, Metric, Workload
 from harness.process import HOST
-from harness.system import allow_many_files
 
 RELEASE = BENCH / "target" / "release"
-SPARE_FILES = 400
-"""Open files that are no idle connections: those before the first, and what else a server has."""
 
 # A key and its answer, as RFC 6455 has them for an example.
 HANDSHAKE = (
@@ -24,6 +22,10 @@ MASK = b"\x01\x02\x03\x04"
 MESSAGE = b"\x81\x84" + MASK + bytes(a ^ b for a, b in zip(b"ping", MASK, strict=True))
 ECHO = b"\x81\x04ping"
 
+SERVE = (
+    *("{python}", "-m", "eventlet", "serve", "--workers", "2", "--reuse-port", "--quiet"),
+    *("--max-concurrency", "20000", "--backlog", "2048", "--access-log", "off", "--bind", "{bind}"),
+)
 GRANIAN = (
     *("{python}", "-m", "granian", "--workers", "1", "--log-level", "error"),
     *("--host", "127.0.0.1", *PORT, "--backpressure", "65536"),
@@ -83,12 +85,12 @@ def check(port: int) -> None:
 
 def idle(count: int, context: Context) -> Figures:
     """Resident memory of a server for each connection that has had one echo."""
-    room = allow_many_files() - SPARE_FILES
-    if room < 1000:
-        raise Failed("too few files may be open")
-    return loads.idle_connections(
-        min(count, room), context, check=check, begin=shake_hands, ask=ask
-    )
+    return loads.idle_connections(count, context, check=check, begin=shake_hands, ask=ask)
+
+
+def idle_in_one(count: int, context: Context) -> Figures:
+    """The same for a server of one process, which may not have so many connections."""
+    return idle(min(count, most_connections()), context)
 
 
 def echo(name: str, size: int, kind: str) -> Workload:
@@ -133,6 +135,17 @@ WORKLOADS = (
         " server's resident memory (user space), divided by them.",
         (PER_CONNECTION,),
         CONTENDERS,
+        partial(idle_in_one, 20_000),
+        most_rounds=1,
+    ),
+    Workload(
+        "websocket-idle-workers",
+        "memory",
+        "memory of an idle WebSocket connection, with two workers",
+        "20,000 connections to `eventlet serve --workers 2 --reuse-port`, that have had one echo;"
+        " growth of the resident memory of all its processes, divided by them.",
+        (PER_CONNECTION,),
+        (contender(OURS, OURS, *SERVE, "eventlet_websocket:app"),),
         partial(idle, 20_000),
         most_rounds=1,
     ),

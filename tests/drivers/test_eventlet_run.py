@@ -25,9 +25,10 @@ with concurrent.futures.ThreadPoolExecutor(50) as executor:
         start = time.perf_counter()
         assert len([*executor.map(operation, range(50))]) == 50
         together = time.perf_counter() - start
-        if together < 3 * one:
+        if together < 10 * one:
             break
-assert together < 3 * one, (one, together)
+# One after the other they would take fifty times as long.
+assert together < 10 * one, (one, together)
 # All of this in one OS thread.
 with open("/proc/self/status") as status:
     threads = [int(line.split()[1]) for line in status if line.startswith("Threads:")]

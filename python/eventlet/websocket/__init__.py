@@ -35,7 +35,7 @@ from eventlet.websocket._errors import (
     ProtocolError,
 )
 from eventlet.websocket._hixie import DEFAULT_MAX_FRAME_LENGTH, WebSocket
-from eventlet.websocket._rfc6455 import RFC6455WebSocket
+from eventlet.websocket._rfc6455 import VALID_CLOSE_STATUS, RFC6455WebSocket
 from eventlet.websocket._server import ACCEPTABLE_CLIENT_ERRORS, WebSocketWSGI
 
 __all__ = [
@@ -57,6 +57,3 @@ __all__ = [
 
 #: What is appended to the key of an opening handshake (RFC 6455 section 1.3).
 PROTOCOL_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-#: The codes that a closing frame may have.
-VALID_CLOSE_STATUS = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}

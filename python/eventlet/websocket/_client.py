@@ -13,7 +13,7 @@ from eventlet.green import socket
 from eventlet.timeout import Timeout
 from eventlet.websocket._errors import HandshakeError
 from eventlet.websocket._hixie import DEFAULT_MAX_FRAME_LENGTH
-from eventlet.websocket._rfc6455 import RFC6455WebSocket
+from eventlet.websocket._rfc6455 import RFC6455WebSocket, check_pings
 
 __all__ = ["connect"]
 
@@ -66,13 +66,15 @@ def connect(
     :param max_message_length: the longest message that is accepted, decompressed, in bytes; None:
         as `max_frame_length`.
     :param ping_interval: seconds between two pings; None for none.
-    :param ping_timeout: seconds that the server may take to show a sign of life after a ping.
-    :raises ValueError: for an URL, a proxy, a header or a name that cannot be.
+    :param ping_timeout: seconds that the server may take to show a sign of life after a ping; None:
+        as `ping_interval`. Then the connection is given up.
+    :raises ValueError: for an URL, a proxy, a header, a name or a number of seconds that cannot be.
     :raises HandshakeError: if the server, or the proxy, answers anything but yes.
     :raises TimeoutError: when `timeout` is over.
     :raises OSError: if there is no connection, or TLS fails.
     """
     target = _Target(url)
+    check_pings(ping_interval, ping_timeout)
     names = [subprotocols] if isinstance(subprotocols, str) else list(subprotocols)
     key = _core.websocket_key()
     request = _request(target, key, names, headers, origin, compression)

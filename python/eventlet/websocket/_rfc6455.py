@@ -27,6 +27,9 @@ _CLOSE_TIMEOUT = 5.0
 #: How long the peer gets to take in the closing frame before the connection is closed, in seconds.
 _LINGER = 2.0
 
+#: The codes that a closing frame may have (RFC 6455 section 7.4).
+VALID_CLOSE_STATUS = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 
@@ -100,7 +103,8 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
     def ping(self, data: bytes = b"") -> None:
         """Send a ping, which the peer answers unasked.
 
-        :param data: up to 125 bytes.
+        :param data: up to 125 bytes, which the answer repeats.
+        :raises ProtocolError: for more.
         :raises OSError: if the connection is closed or broken.
         """
         self.send(data, control_code=9)
@@ -117,9 +121,7 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
             `interval`.
         :raises ValueError: if one of them is not above 0.
         """
-        for value in (interval, timeout):
-            if value is not None and value <= 0:
-                raise ValueError(f"not a number of seconds above 0: {value}")
+        check_pings(interval, timeout)
         if self._keepalive is not None:
             self._keepalive.stop()
             self._keepalive = None
@@ -141,8 +143,19 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
     def close(self, close_data: tuple[int, str | bytes] | None = None) -> None:
         """Send a closing frame, if none has been sent, and close the connection.
 
-        :param close_data: the code and the reason; None for a frame without.
+        It waits no longer than 5 seconds for the frame to leave, and not for the peer's: a green
+        thread that is in `wait` gets None. It may be called again, and does nothing then.
+
+        :param close_data: the code and the reason; None for a frame without. Applications have the
+            codes 1000 (the end), 1001 (going away), 3000 to 4999 (their own) and others of RFC 6455
+            section 7.4. A reason is cut after 123 bytes of UTF-8.
+        :raises ValueError: for a code that a closing frame must not have; nothing is closed then.
         """
+        if close_data is not None and close_data[0] not in VALID_CLOSE_STATUS:
+            raise ValueError(
+                f"no code of a closing frame: {close_data[0]!r}"
+                " (1000 to 1003, 1007 to 1014 and 3000 to 4999 are)"
+            )
         if self._keepalive is not None:
             self._keepalive.stop()
         try:
@@ -198,6 +211,16 @@ class RFC6455WebSocket(_core.WebSocketBase, WebSocket):
             message = Message(opcode, compressed)
         message.push(payload, finished)
         return message
+
+
+def check_pings(interval: float | None, timeout: float | None) -> None:
+    """Refuse what cannot be a number of seconds between pings, or until a sign of life.
+
+    :raises ValueError: if one of them is not above 0.
+    """
+    for name, value in (("ping_interval", interval), ("ping_timeout", timeout)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is a number of seconds above 0, or None, not {value!r}")
 
 
 class Message:

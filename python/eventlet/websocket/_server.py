@@ -10,7 +10,12 @@ from typing import Any
 from eventlet import _core, wsgi
 from eventlet.websocket._errors import BadRequest
 from eventlet.websocket._hixie import DEFAULT_MAX_FRAME_LENGTH, WebSocket
-from eventlet.websocket._rfc6455 import GOING_AWAY, INTERNAL_ERROR, RFC6455WebSocket
+from eventlet.websocket._rfc6455 import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    RFC6455WebSocket,
+    check_pings,
+)
 
 __all__ = ["ACCEPTABLE_CLIENT_ERRORS", "WebSocketWSGI"]
 
@@ -45,6 +50,7 @@ class WebSocketWSGI:
     :param ping_interval: seconds between two pings to each client; None for none.
     :param ping_timeout: seconds that a client may take to show a sign of life after a ping; None:
         as `ping_interval`. Then the connection is given up.
+    :raises ValueError: if one of these is not above 0.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class WebSocketWSGI:
         ping_interval: float | None = None,
         ping_timeout: float | None = None,
     ) -> None:
+        check_pings(ping_interval, ping_timeout)
         self.handler = handler
         self.protocol_version: int | None = None
         self.support_legacy_versions = True
