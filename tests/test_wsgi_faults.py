@@ -225,9 +225,9 @@ def test_many_slow_clients_at_once(site):
 
 
 def test_data_that_comes_when_the_time_is_up(serve):
-    server = serve("head_timeout=0.2")
+    server = serve("head_timeout=1.0")
     busy = code(
-        "import time; print('busy', flush=True); time.sleep(0.5); start('200 OK', []); result = []"
+        "import time; print('busy', flush=True); time.sleep(1.5); start('200 OK', []); result = []"
     )
     with server.connect() as slow, server.connect() as client:
         slow.send("GET /")
@@ -240,6 +240,17 @@ def test_data_that_comes_when_the_time_is_up(serve):
         assert slow.is_closed()
         assert client.get().body == b"Hello!"
     assert not [line for line in server.log if "Error" in line]
+
+
+def test_a_server_that_was_busy_does_not_take_a_request_for_silence(serve):
+    server = serve("head_timeout=2.0")
+    busy = code("import time; print('busy', flush=True); time.sleep(2.2); start('200 OK', [])")
+    with server.connect() as client, server.connect() as waiting:
+        server.wait_until(lambda: stats(client)["connections"] == 2)
+        client.send("GET /run HTTP/1.1\r\nHost: t\r\nX-Code: " + busy[0][1] + "\r\n\r\n")
+        server.wait_out("busy")
+        waiting.send(GET)
+        assert waiting.response().body == b"Hello!"
 
 
 def test_a_client_that_never_stops_sending_after_a_refusal(site):

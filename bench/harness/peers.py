@@ -20,7 +20,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "gunicorn": ("gunicorn==27.0.1", "gevent==26.9.0", "packaging==26.3", FLASK),
     "waitress": ("waitress==3.0.2",),
     "granian": ("granian==2.8.7", FLASK),
-    "fastwsgi": ("fastwsgi==0.0.9", FLASK),
+    # It imports pkg_resources, which it does not require.
+    "fastwsgi": ("fastwsgi==0.0.9", "setuptools==80.9.0", FLASK),
     "bjoern": ("bjoern==3.2.2", FLASK),
     "uwsgi": ("uWSGI==2.0.31", FLASK),
     "gevent-websocket": ("gevent==26.9.0", "gevent-websocket==0.10.1"),
@@ -105,10 +106,12 @@ class Peers:
 
     def _venv(self, name: str, requirements: tuple[str, ...], stamp: str) -> str:
         """Make a virtual environment unless the one that is there is what is wanted."""
-        venv = VENVS / name
+        version = self._version(self.python)
+        # Those of other versions of Python stay for the next run with them.
+        venv = VENVS / ".".join(version.split(".")[:2]) / name
         python = venv / "bin" / "python"
         seal = venv / "installed.json"
-        wanted = {"python": self._version(self.python), "requirements": stamp}
+        wanted = {"python": version, "requirements": stamp}
         try:
             if python.exists() and json.loads(seal.read_text()) == wanted:
                 return str(python)

@@ -115,6 +115,8 @@ impl Connection {
                 this.whisper(py, SILENT);
                 Self::close(slf);
             }
+            // It has sent something in time, and the hub has not come round to it: that is next.
+            Phase::Idle if this.has_unread(py) => {}
             Phase::Idle | Phase::Lingering => Self::close(slf),
         }
         Ok(())
