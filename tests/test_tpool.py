@@ -13,7 +13,7 @@ import pytest
 
 import eventlet
 from eventlet import queue, tpool
-from eventlet._os_threads import ThreadPool
+from eventlet._os_threads import ThreadPool, current_worker
 from eventlet.asyncio import spawn_for_awaitable
 
 LONG = 20
@@ -635,8 +635,7 @@ def test_green_threads_of_a_pool_thread_run_between_calls(idle_seconds):
 
 def test_a_pool_thread_with_a_hub_ends_when_it_is_idle():
     with tpool.ThreadPool(2, 0.001) as pool:
-        pool.execute(eventlet.sleep, 0)
-        (worker,) = pool.threads
+        worker = pool.execute(lambda: eventlet.sleep(0) or current_worker())
         worker.join(LONG)
         assert not worker.is_alive()
         assert pool.execute(int, "3") == 3
