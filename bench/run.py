@@ -109,6 +109,7 @@ class Run:
         known = {each.key for each in every} | {each.peer for each in every}
         self.wanted = chosen(peers, known, "peer")
         self.partial = args.smoke or only is not None or self.wanted is not None
+        self.interrupted = False
         cpus = system.cpus()
         self.settings = Settings(
             seconds=min(args.seconds, 0.2) if args.smoke else args.seconds,
@@ -148,8 +149,8 @@ class Run:
         for number, workload in enumerate(self.workloads, 1):
             print(f"[{number}/{len(self.workloads)}] {workload.title}", flush=True)
             contenders = [each for each in workload.contenders if self.takes_part(each)]
-            outcomes.append(
-                rounds.run(
+            try:
+                outcome = rounds.run(
                     workload,
                     contenders,
                     self.peers,
@@ -157,7 +158,11 @@ class Run:
                     self.label,
                     lambda text: print(f"  {text}", flush=True),
                 )
-            )
+            except KeyboardInterrupt:
+                print(f"interrupted: the report ends before {workload.key}", flush=True)
+                self.interrupted = self.partial = True
+                break
+            outcomes.append(outcome)
         return outcomes
 
     def meta(self, load_before: str, outcomes: list[Outcome]) -> dict[str, Any]:
@@ -256,6 +261,8 @@ def main() -> int:
     complaints = broken(outcomes, args.require_all) if args.smoke else []
     for complaint in complaints:
         print(f"FAILED {complaint}")
+    if run.interrupted:
+        return 130
     return 1 if complaints else 0
 
 
