@@ -30,6 +30,13 @@ _Timer = threading.Timer
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_configure(config):
+    """In continuous integration, a test that fails runs a second time; the summary names it."""
+    if os.environ.get("CI") and config.pluginmanager.hasplugin("rerunfailures"):
+        config.option.reruns = config.option.reruns or 1
+
+
 # ------------------------------------------------------------------------------------------------
 # Time limit
 
