@@ -25,10 +25,9 @@ with concurrent.futures.ThreadPoolExecutor(50) as executor:
         start = time.perf_counter()
         assert len([*executor.map(operation, range(50))]) == 50
         together = time.perf_counter() - start
-        if together < 10 * one:
+        if together < 3 * one:
             break
-# One after the other they would take fifty times as long.
-assert together < 10 * one, (one, together)
+assert together < 3 * one, (one, together)
 # All of this in one OS thread.
 with open("/proc/self/status") as status:
     threads = [int(line.split()[1]) for line in status if line.startswith("Threads:")]

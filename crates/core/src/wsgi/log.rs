@@ -110,6 +110,7 @@ impl RequestRecord {
         }
     }
 
+    /// There is no `__clear__`, as a tuple has none: a cycle goes through the environ, which is a dict and has one.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.environ)
     }
