@@ -43,7 +43,7 @@ _MOMENT = 0.1
 #: Seconds between two looks at the figures.
 _TICK = 1.0
 
-#: Seconds that what waits to be accepted gets to be so, and to make its first request.
+#: Seconds that what waits to be accepted gets to be so.
 _GRACE = 2.0
 
 #: Seconds that connections without a request get to learn with their next response, if there is
@@ -212,13 +212,15 @@ class Service:
             return
         self._say_stopping(seconds)
         if not self._wait(until=lambda: not self._running, seconds=seconds - moment):
+            running = any(server.stats()["active"] for server in self._servers)
             # Told a second time, a server waits no longer.
             for server in list(self._running):
                 server.kill()
-            print(
-                f"eventlet: requests still running after {seconds:g} s were cut off",
-                file=sys.stderr,
-            )
+            if running:
+                print(
+                    f"eventlet: requests still running after {seconds:g} s were cut off",
+                    file=sys.stderr,
+                )
 
     def _clear_backlogs(self) -> None:
         """Serve those who are connected already, as far as the system is concerned."""
@@ -229,7 +231,7 @@ class Service:
                 server._clear_backlog()
                 ending.append(server)
         deadline = time.monotonic() + min(_GRACE, self.args.graceful_timeout)
-        while self._running and any(server._newcomers() for server in ending):
+        while self._running and any(server._is_clearing() for server in ending):
             left = deadline - time.monotonic()
             if left <= 0:
                 return
