@@ -89,6 +89,15 @@ def frozen():
 
 
 @pytest.fixture
+def limit():
+    """Ends what hangs in a green thread with a traceback that shows where."""
+    import eventlet
+
+    with eventlet.Timeout(20):
+        yield
+
+
+@pytest.fixture
 def hub():
     """The hub of this thread."""
     from eventlet import hubs
@@ -127,6 +136,15 @@ def listener():
     yield sock
     with contextlib.suppress(OSError):
         sock.close()
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def pair(request):
+    """Two green stream sockets that are connected with each other, of each kind in turn."""
+    from support.sockets import connected
+
+    with connected(request.param) as both:
+        yield both
 
 
 def _server(name):
