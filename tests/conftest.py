@@ -106,6 +106,14 @@ def hub():
 
 
 @pytest.fixture
+def quiet(hub):
+    """Exceptions of green threads that nobody catches are not printed."""
+    hub.debug_exceptions = False
+    yield
+    hub.debug_exceptions = True
+
+
+@pytest.fixture
 def clean_hub(hub):
     """The hub of this thread, which the test must leave without new readers, writers and timers."""
     import eventlet
