@@ -44,6 +44,7 @@ def pytest_configure(config):
 def format_greenlets():
     """Return the stacks of all suspended greenlets of this process."""
     parts = []
+    gc.unfreeze()  # the collector does not show what is frozen
     for found in gc.get_objects():
         if isinstance(found, greenlet.greenlet) and found.gr_frame is not None:
             stack = "".join(traceback.format_stack(found.gr_frame))
@@ -114,7 +115,7 @@ def quiet(hub):
 
 
 @pytest.fixture
-def clean_hub(hub):
+def clean_hub(hub, frozen):
     """The hub of this thread, which the test must leave without new readers, writers and timers."""
     import eventlet
 
