@@ -44,6 +44,7 @@ def pytest_configure(config):
 def format_greenlets():
     """Return the stacks of all suspended greenlets of this process."""
     parts = []
+    gc.unfreeze()  # the collector does not show what is frozen
     for found in gc.get_objects():
         if isinstance(found, greenlet.greenlet) and found.gr_frame is not None:
             stack = "".join(traceback.format_stack(found.gr_frame))
@@ -89,6 +90,15 @@ def frozen():
 
 
 @pytest.fixture
+def limit():
+    """Ends what hangs in a green thread with a traceback that shows where."""
+    import eventlet
+
+    with eventlet.Timeout(20):
+        yield
+
+
+@pytest.fixture
 def hub():
     """The hub of this thread."""
     from eventlet import hubs
@@ -97,7 +107,15 @@ def hub():
 
 
 @pytest.fixture
-def clean_hub(hub):
+def quiet(hub):
+    """Exceptions of green threads that nobody catches are not printed."""
+    hub.debug_exceptions = False
+    yield
+    hub.debug_exceptions = True
+
+
+@pytest.fixture
+def clean_hub(hub, frozen):
     """The hub of this thread, which the test must leave without new readers, writers and timers."""
     import eventlet
 
@@ -127,6 +145,15 @@ def listener():
     yield sock
     with contextlib.suppress(OSError):
         sock.close()
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def pair(request):
+    """Two green stream sockets that are connected with each other, of each kind in turn."""
+    from support.sockets import connected
+
+    with connected(request.param) as both:
+        yield both
 
 
 def _server(name):

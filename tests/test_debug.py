@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import queue as real_queue
 import sys
@@ -198,6 +199,23 @@ def test_dump_greenthreads_from_another_thread(waiting):
     thread.start()
     thread.join()
     assert "in waits_for_data" in found[0]
+
+
+def test_dump_greenthreads_after_a_freeze():
+    def sleeps_before():
+        eventlet.sleep(1000)
+
+    sleeper = eventlet.spawn(sleeps_before)
+    eventlet.sleep(0)
+    gc.freeze()
+    try:
+        text = debug.format_greenthreads()
+    finally:
+        gc.unfreeze()
+    assert text.count(f"{sleeper!r}: waiting\n") == 1
+    assert "in sleeps_before" in text
+    assert text.count(": running\n") == text.count(": hub\n") == 1
+    sleeper.kill()
 
 
 # Switches

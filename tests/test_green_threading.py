@@ -5,11 +5,7 @@ import sys
 
 import pytest
 
-PATCHED = """
-import eventlet
-eventlet.monkey_patch()
-import os, sys, threading, time
-"""
+from support.patched import PATCHED
 
 
 def test_threads_are_green(run_python):
@@ -195,42 +191,6 @@ except RuntimeError as error:
     )
 
 
-def test_nothing_of_a_thread_is_left(run_python):
-    run_python(
-        PATCHED
-        + """
-import gc, weakref
-from eventlet.green import thread as green_thread
-class Watched(threading.Thread):
-    def run(self):
-        threading.current_thread()
-def run():
-    threading.current_thread()
-for _ in range(100):
-    eventlet.spawn(run).wait()
-    thread = Watched()
-    thread.start()
-    thread.join()
-gone = weakref.ref(thread)
-del thread
-gc.collect()
-assert gone() is None
-gc.disable()
-def count():
-    return len(gc.get_objects())
-for _ in range(2):
-    before = count()
-    for _ in range(500):
-        eventlet.spawn(run).wait()
-    grown = count() - before
-assert grown < 50, grown
-assert not green_thread._running
-assert len(threading._active) == 1 and not threading._limbo
-assert len(getattr(threading, "_shutdown_locks", ())) <= 1  # that of the main thread
-"""
-    )
-
-
 def test_join_with_a_timeout(run_python):
     run_python(
         PATCHED
@@ -377,37 +337,6 @@ assert values.x == "main"
     )
 
 
-def test_names_imported_before_patching_are_green(run_python):
-    run_python(
-        """
-from threading import Barrier, Condition, Event, Semaphore, Thread, Timer
-from queue import Queue
-early = Thread(target=lambda: order.append("early"))
-import eventlet, warnings
-eventlet.monkey_patch()
-import time
-order = []
-event, queue, condition = Event(), Queue(), Condition()
-def wait():
-    assert event.wait(5)
-    order.append(queue.get(timeout=5))
-    with condition:
-        condition.notify()
-thread = Thread(target=wait)
-thread.start()
-Timer(0.001, event.set).start()
-with condition:
-    queue.put("item")
-    assert condition.wait(5)
-thread.join()
-early.start()
-early.join()
-assert order == ["item", "early"]
-assert not early.is_alive()
-"""
-    )
-
-
 def test_the_hub_runs_in_the_thread_that_it_is_of(run_python):
     run_python(
         PATCHED
@@ -489,179 +418,6 @@ for ident in (thread.ident, spawned):
     )
 
 
-def test_current_thread_imported_before_patching(run_python):
-    run_python(
-        """
-from threading import current_thread
-import threading, warnings
-warnings.simplefilter("ignore")
-import eventlet
-eventlet.monkey_patch()
-def look():
-    assert current_thread() is threading.current_thread()
-    return current_thread()
-first, second = (eventlet.spawn(look).wait() for _ in range(2))
-assert first is not second and first.ident != second.ident
-assert look() is threading.main_thread()
-assert threading.enumerate() == [threading.main_thread()]
-"""
-    )
-
-
-def test_threads_from_before_patching_are_found_afterwards(run_python):
-    run_python(
-        """
-from eventlet.green import threading as green
-go, here = green.Event(), []
-def work():
-    go.wait()
-    here.append(threading.current_thread())
-    os.fork() or os._exit(0)
-early = green.Thread(target=work)
-early.start()
-import eventlet
-eventlet.monkey_patch()
-import os, threading
-assert early in threading.enumerate() and green.enumerate() == threading.enumerate()
-late = threading.Thread(target=work)
-late.start()
-go.set()
-for thread in (early, late):
-    thread.join()
-assert here == [early, late]
-assert threading.enumerate() == [threading.main_thread()]
-assert threading.current_thread() is threading.main_thread() is green.main_thread()
-os.wait(), os.wait()
-"""
-    )
-
-
-def test_joining_an_os_thread_from_before_patching(run_python):
-    run_python(
-        """
-import threading, time, _thread
-go = _thread.allocate_lock()
-go.acquire()
-def work():
-    go.acquire()
-early = threading.Thread(target=work)
-early.start()
-import eventlet
-eventlet.monkey_patch()
-ran = []
-def other():
-    ran.append(1)
-    time.sleep(0.01)
-    go.release()
-eventlet.spawn(other)
-early.join(0.001)
-assert early.is_alive() and early in threading.enumerate()
-early.join()
-assert ran and not early.is_alive()
-early.join()
-assert threading.enumerate() == [threading.main_thread()]
-eventlet.patcher.unpatch()
-assert not early.is_alive() and threading.main_thread().is_alive()
-""",
-        timeout=20,
-    )
-
-
-def test_an_exception_is_reported_as_threads_do(run_python):
-    done = run_python(
-        PATCHED
-        + """
-def fail():
-    raise ValueError("seen")
-def leave():
-    sys.exit("unseen")
-for target in (fail, leave):
-    thread = threading.Thread(target=target, name="T")
-    thread.start()
-    thread.join()
-caught = []
-threading.excepthook = caught.append
-thread = threading.Thread(target=fail, name="T")
-thread.start()
-thread.join()
-(args,) = caught
-assert args.exc_type is ValueError and args.thread is thread
-"""
-    )
-    assert done.stderr.count("Exception in thread T:") == 1
-    assert "ValueError: seen" in done.stderr
-    assert "unseen" not in done.stderr
-
-
-def test_a_killed_thread_is_quiet(run_python):
-    done = run_python(
-        PATCHED
-        + """
-def run():
-    started.append(eventlet.getcurrent())
-    time.sleep(60)
-started = []
-thread = threading.Thread(target=run)
-thread.start()
-time.sleep(0)
-eventlet.kill(*started)
-thread.join()
-assert not thread.is_alive()
-"""
-    )
-    assert done.stderr == ""
-
-
-def test_an_interrupt_reaches_the_main_thread(run_python):
-    run_python(
-        PATCHED
-        + """
-import signal
-def run():
-    os.kill(os.getpid(), signal.SIGINT)
-    while True:
-        pass
-thread = threading.Thread(target=run, daemon=True)
-try:
-    thread.start()
-    thread.join()
-except KeyboardInterrupt:
-    pass
-else:
-    raise AssertionError
-assert not thread.is_alive()
-"""
-    )
-
-
-def test_the_interpreter_waits_for_threads_but_daemons(run_python):
-    done = run_python(
-        PATCHED
-        + """
-real = eventlet.patcher.original("threading")
-go, last = threading.Event(), threading.Event()
-def run(name, seconds):
-    go.wait()
-    time.sleep(seconds)
-    print(name, flush=True)
-    if name == "first":
-        threading.Thread(target=run, args=("third", 0.01)).start()
-    if name == "third":
-        last.set()
-threading.Thread(target=run, args=("first", 0.01)).start()
-threading.Thread(target=run, args=("daemon", 60), daemon=True).start()
-def run_really():
-    last.wait()
-    print("real", flush=True)
-real.Thread(target=run_really).start()
-print("main", flush=True)
-go.set()
-"""
-    )
-    assert done.stdout.split() == ["main", "first", "third", "real"]
-    assert done.stderr == ""
-
-
 def test_a_green_thread_may_be_the_first_to_use_the_unpatched_module(run_python):
     run_python(
         """
@@ -679,40 +435,6 @@ import threading as standard
 assert main.ident == standard.main_thread().ident == threading.get_ident()
 """
     )
-
-
-def test_threads_that_a_pool_thread_has_started_come_to_their_end(run_python):
-    done = run_python(
-        PATCHED
-        + """
-from concurrent.futures import ThreadPoolExecutor
-from eventlet import tpool
-def run():
-    time.sleep(0.01)
-    print("thread")
-def call():
-    threading.Thread(target=run, daemon=False).start()
-    kept.append(ThreadPoolExecutor())
-    return kept[0].submit(int, "7").result()
-kept = []
-assert tpool.execute(call) == 7
-"""
-    )
-    assert done.stdout == "thread\n"
-
-
-def test_unpatched_green_threads_are_waited_for_too(run_python):
-    done = run_python(
-        """
-from eventlet.green import threading, time
-def run(seconds):
-    time.sleep(seconds)
-    print(seconds)
-threading.Thread(target=run, args=(0.01,)).start()
-threading.Thread(target=run, args=(60,), daemon=True).start()
-"""
-    )
-    assert done.stdout.split() == ["0.01"]
 
 
 def test_trace_functions_are_for_threads_only(run_python):
@@ -800,18 +522,6 @@ assert threading.active_count() == 1
     )
 
 
-def test_an_executor_that_nobody_shuts_down_ends_with_the_program(run_python):
-    done = run_python(
-        PATCHED
-        + """
-from concurrent.futures import ThreadPoolExecutor
-executor = ThreadPoolExecutor(2)
-executor.submit(time.sleep, 0.01).add_done_callback(lambda _: print("done"))
-"""
-    )
-    assert done.stdout == "done\n"
-
-
 def test_logging_from_everywhere_at_once(run_python):
     done = run_python(
         """
@@ -858,143 +568,6 @@ print("signals", lines.count("signal"))
     )
     assert int(done.stdout.split()[1]) > 0
     assert done.stderr == ""
-
-
-def test_fork_keeps_green_threads(run_python):
-    run_python(
-        PATCHED
-        + """
-def work():
-    while go_on:
-        time.sleep(0.001)
-    ended.append(threading.current_thread().name)
-go_on, ended = True, []
-threads = [threading.Thread(target=work, name=f"t{n}") for n in range(3)]
-for thread in threads:
-    thread.start()
-spawned = eventlet.spawn(threading.current_thread).wait()
-pid = os.fork()
-in_child = not pid
-assert threading.enumerate()[1:] == threads, threading.enumerate()
-assert threading.current_thread() is threading.main_thread() is threading.enumerate()[0]
-assert threading.main_thread().native_id == threading.get_native_id()
-go_on = False
-for thread in threads:
-    thread.join(5)
-    assert not thread.is_alive()
-assert sorted(ended) == ["t0", "t1", "t2"]
-more = threading.Thread(target=ended.append, args=("more",))
-more.start()
-more.join()
-assert ended[-1] == "more" and threading.active_count() == 1
-if in_child:
-    sys.exit(7)
-_, status = os.waitpid(pid, 0)
-assert os.waitstatus_to_exitcode(status) == 7
-"""
-    )
-
-
-@pytest.mark.parametrize("how", ["threading.Thread(target=fork).start()", "eventlet.spawn(fork)"])
-def test_fork_in_a_green_thread(run_python, how):
-    run_python(
-        PATCHED
-        + f"""
-def wait():
-    assert done.wait(5)
-    woken.append(1)
-def fork():
-    lock.acquire()
-    pid = os.fork()
-    assert threading.current_thread().ident == threading.get_ident()
-    lock.release()
-    if pid:
-        _, status = os.waitpid(pid, 0)
-        statuses.append(status)
-    forked.append(pid)
-    done.set()
-statuses, forked, woken = [], [], []
-lock = threading.RLock()
-done = threading.Event()
-waiter = threading.Thread(target=wait)
-waiter.start()
-{how}
-assert done.wait(5)
-waiter.join(5)
-assert woken == [1] and not waiter.is_alive()
-assert threading.current_thread() is threading.main_thread()
-with lock:
-    pass
-if forked[0]:
-    assert statuses == [0]
-"""
-    )
-
-
-def test_threads_of_other_os_threads_are_gone_in_a_child(run_python):
-    run_python(
-        PATCHED
-        + """
-real = eventlet.patcher.original("threading")
-go = True
-def green():
-    while go:
-        time.sleep(0.001)
-def os_thread():
-    theirs.append(threading.Thread(target=green, name="theirs"))
-    theirs[0].start()
-    started.set()
-    theirs[0].join()
-theirs = []
-started = threading.Event()
-thread = real.Thread(target=os_thread)
-thread.start()
-started.wait()
-mine = threading.Thread(target=green, name="mine")
-mine.start()
-pid = os.fork()
-if pid == 0:
-    assert theirs[0] not in threading.enumerate() and mine in threading.enumerate()
-    assert not theirs[0].is_alive()
-    theirs[0].join(5)
-    go = False
-    mine.join(5)
-    os._exit(0)
-assert theirs[0] in threading.enumerate() and theirs[0].is_alive()
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-go = False
-thread.join()
-mine.join()
-assert threading.active_count() == 1
-"""
-    )
-
-
-def test_fork_in_another_os_thread(run_python):
-    run_python(
-        PATCHED
-        + """
-from eventlet import tpool
-def fork():
-    pid = os.fork()
-    if pid == 0:
-        ok = mine not in threading.enumerate()
-        thread = threading.Thread(target=lambda: ran.append(1))
-        thread.start()
-        thread.join()
-        os._exit(0 if ok and ran == [1] else 1)
-    return os.waitpid(pid, 0)[1]
-ran = []
-go = threading.Event()
-mine = threading.Thread(target=go.wait)
-mine.start()
-assert tpool.execute(fork) == 0
-assert mine.is_alive()
-go.set()
-mine.join()
-""",
-        timeout=20,
-    )
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no such function")

@@ -183,12 +183,14 @@ def format_greenthreads() -> str:
     is called is its representation, which can be had with ``repr()`` for a log as well.
     """
     current = greenlet.getcurrent()
-    found = [thing for thing in gc.get_objects() if isinstance(thing, greenlet.greenlet)]
-    hubs = {id(thing.parent) for thing in found if isinstance(thing, _core.GreenThreadBase)}
     hub: Any = get_hub()
     # A hub that is written in Python has a native one behind it.
     native = hub if isinstance(hub, _core.Hub) else getattr(hub, "_native", None)
-    parked = set() if native is None else {id(waiting) for waiting in native._parked()}
+    parked = {} if native is None else {id(waiting): waiting for waiting in native._parked()}
+    # The collector does not show what there was when a program called `gc.freeze`.
+    things = [*gc.get_objects(), *parked.values(), hub.greenlet, current]
+    found = {id(thing): thing for thing in things if isinstance(thing, greenlet.greenlet)}.values()
+    hubs = {id(thing.parent) for thing in found if isinstance(thing, _core.GreenThreadBase)}
     frames = sys._current_frames()
     lines = []
     for thing in found:

@@ -3,9 +3,11 @@
 Each test is a program of its own.
 """
 
-import subprocess
+from pathlib import Path
 
 import pytest
+
+from support import certificates
 
 PRELUDE = """
 import contextlib, socket, ssl, sys, warnings
@@ -63,17 +65,12 @@ def patch():
 def certificate(tmp_path_factory):
     """A file with a key and a self-signed certificate for "localhost"."""
     folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(cert)]
     try:
-        subprocess.run(command, check=True, capture_output=True)
+        cert, key = certificates.make(folder)
     except FileNotFoundError:
         pytest.skip("needs the openssl command")
     both = folder / "both.pem"
-    both.write_text(key.read_text() + cert.read_text())
+    both.write_text(Path(key).read_text() + Path(cert).read_text())
     return both
 
 
