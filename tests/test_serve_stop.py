@@ -103,8 +103,9 @@ def test_who_only_connects_holds_up_nobody(
         program.send(signal.SIGTERM)
         assert answer(silent) == b""
     assert program.wait() == 0
-    # No request was cut off.
+    # There was no request to wait for, or to cut off.
     assert program.stderr == ""
+    assert "stopping" not in program.stdout
 
 
 def test_a_socket_that_was_passed_is_left_to_whoever_made_it(
