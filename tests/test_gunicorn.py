@@ -22,6 +22,7 @@ import pytest
 from support import certificates
 from support.load import Load
 from support.processes import PATIENCE, Program, UnixHTTPConnection, fetch, http_connection
+from support.serving import wait_for_end
 
 pytest.importorskip("gunicorn")
 
@@ -311,7 +312,7 @@ def test_workers_do_not_outlive_their_arbiter(serve: Callable[..., Program]) -> 
     (child,) = psutil.Process(program.pid).children()
     assert fetch(port_of(program))[0] == 200
     program.process.kill()
-    assert not psutil.wait_procs([child], PATIENCE)[1]
+    wait_for_end([child.pid])
     assert "Parent changed, shutting down" in program.stderr
 
 

@@ -634,7 +634,9 @@ def run_setting(options, expected, setting, chosen, root):
         each = map(FileRun.run, runs) if options.jobs == 1 else pool.map(FileRun.run, runs)
         for run in each:
             print(f"{run.name:36}{run.seconds:6.1f} s  {run.counts()}", flush=True)
-            verdict.judge(run)
+    # When all have ended, so that what is run again is alone.
+    for run in runs:
+        verdict.judge(run)
     verdict.print()
     return verdict
 

@@ -76,17 +76,19 @@ def workers(program: Program, count: int, without: Iterable[int] = ()) -> set[in
 
 def _is_running(process: psutil.Process) -> bool:
     try:
-        status: str = process.status()
+        # What has ended and lost its parent may stay in the table until the system looks at it.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-    return status != psutil.STATUS_ZOMBIE
 
 
 def wait_for_end(pids: Iterable[int]) -> None:
-    """Wait until processes are gone that are not ours to wait for."""
+    """Wait until processes have ended that are not ours to wait for."""
     left = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.append(psutil.Process(pid))
-    _, alive = psutil.wait_procs(left, PATIENCE)
-    assert not alive
+    end = time.monotonic() + PATIENCE
+    while left := [process for process in left if _is_running(process)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.01)
