@@ -246,6 +246,23 @@ def test_connection_refused(listener):
         socket.create_connection(address)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels take their time")
+def test_connecting_within_the_machine_does_not_wait(listener):
+    others = []
+    eventlet.spawn(others.append, "has run")
+    with socket.socket() as sock:
+        sock.connect(listener.getsockname())
+        assert others == []
+        sock.sendall(b"at once")
+        conn, _ = listener.accept()
+        with conn:
+            assert conn.recv(100) == b"at once"
+    address = listener.getsockname()
+    listener.close()
+    with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(address)
+
+
 def full_listener():
     """A TCP listener whose queue is full, so that connecting takes long; and what fills it."""
     listener = socket.socket()
