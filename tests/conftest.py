@@ -20,7 +20,7 @@ import pytest
 from support import daemons
 
 # Fixtures.
-from support.wsgi_site import serve, shared_site, site  # noqa: F401
+from support.wsgi_site import serve, shared_site, site, start_server  # noqa: F401
 
 # Kept from before any test could put green ones in their place.
 _Timer = threading.Timer

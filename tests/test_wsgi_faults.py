@@ -37,19 +37,6 @@ def site(shared):
     assert shared.process.poll() is None
 
 
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, options, **kwargs))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.kill()
-
-
 def stats(client):
     return json.loads(client.get("/stats").body)
 

@@ -54,17 +54,13 @@ def site(shared):
 
 
 @pytest.fixture
-def serve():
-    """A function that starts a server; all of them are killed at the end."""
-    servers = []
+def serve(start_server):
+    """A function that starts a server of the applications above."""
 
     def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, options, **kwargs))
-        return servers[-1]
+        return start_server(source, options, **kwargs)
 
-    yield start
-    for server in servers:
-        server.kill()
+    return start
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from support.http_server import PATIENCE, Client, Server
+from support.http_server import PATIENCE, Client
 from support.wsgi_site import GET, SITE, chunked
 
 #: A server that accepts in Python: the connections are objects in green threads of their own.
@@ -25,19 +25,6 @@ def main(sock, options):
     listener = Listener(fileno=sock.detach())
     wsgi.server(listener, app, **options)
 """
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, options, **kwargs))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.kill()
 
 
 @pytest.fixture(params=["descriptor", "object"])

@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-from support.http_server import Server
-
 SITE = r"""
 import os, sys
 
@@ -37,17 +35,13 @@ def app(env, start):
 
 
 @pytest.fixture
-def serve():
-    """A function that starts a server; all of them are killed at the end."""
-    servers = []
+def serve(start_server):
+    """A function that starts a server of the applications above."""
 
     def start(options="", source="", **kwargs):
-        servers.append(Server(SITE + source, options, **kwargs))
-        return servers[-1]
+        return start_server(SITE + source, options, **kwargs)
 
-    yield start
-    for server in servers:
-        server.kill()
+    return start
 
 
 def pipelined(client, *paths):

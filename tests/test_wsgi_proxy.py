@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from support.http_server import Closed, Server
+from support.http_server import Closed
 from support.wsgi_site import GET, SITE, environ_of
 from test_wsgi_limits import OBJECTS
 
@@ -20,19 +20,6 @@ def v2(command, family, body):
 
 V2 = v2(1, 0x11, bytes([192, 0, 2, 1, 198, 51, 100, 2]) + struct.pack(">HH", 4711, 443))
 TRUSTED = "proxy_protocol=True, trusted_proxies=['127.0.0.1']"
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, options, **kwargs))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.kill()
 
 
 def remote(response):

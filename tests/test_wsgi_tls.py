@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support.certificates import make
-from support.http_server import PATIENCE, Client, Server
+from support.http_server import PATIENCE, Client
 from support.wsgi_site import GET, SITE, chunked, environ_of, tell
 from test_wsgi_proxy import ENVIRON, V1, V2, remote
 
@@ -46,17 +46,14 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
-def serve(files):
-    servers = []
+def serve(start_server, files):
+    """A function that starts a server over TLS."""
 
     def start(options="", listener="context", source=SITE):
         main = MAIN.format(cert=files[0], key=files[1], listener=LISTENERS[listener])
-        servers.append(Server(source + main, options))
-        return servers[-1]
+        return start_server(source + main, options)
 
-    yield start
-    for server in servers:
-        server.kill()
+    return start
 
 
 def secured(sock, *protocols):

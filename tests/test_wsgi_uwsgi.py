@@ -4,22 +4,18 @@ import struct
 
 import pytest
 
-from support.http_server import Server
 from support.wsgi_site import SITE, environ_of
 from test_wsgi_limits import OBJECTS
 
 
 @pytest.fixture
-def serve():
-    servers = []
+def serve(start_server):
+    """A function that starts a server that speaks uwsgi."""
 
     def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, "uwsgi=True" + options, **kwargs))
-        return servers[-1]
+        return start_server(source, "uwsgi=True" + options, **kwargs)
 
-    yield start
-    for server in servers:
-        server.kill()
+    return start
 
 
 @pytest.fixture(params=["descriptor", "object"])

@@ -190,17 +190,27 @@ def site(shared_site):
 
 
 @pytest.fixture
-def serve():
-    """A function that starts a server; all of them are killed at the end."""
+def start_server():
+    """A function that starts a server, as `Server` does; all of them are killed at the end."""
     servers = []
 
-    def start(options="", source=SITE, **kwargs):
-        servers.append(Server(source, options, **kwargs))
+    def start(*args, **kwargs):
+        servers.append(Server(*args, **kwargs))
         return servers[-1]
 
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def serve(start_server):
+    """A function that starts a server of the applications above."""
+
+    def start(options="", source=SITE, **kwargs):
+        return start_server(source, options, **kwargs)
+
+    return start
 
 
 def environ_of(response):
