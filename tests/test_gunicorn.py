@@ -261,6 +261,28 @@ def test_who_is_accepted_at_the_very_end_is_served(
     assert program.stop() == 0
 
 
+def test_who_waits_for_a_place_among_the_connections_is_served(
+    serve: Callable[..., Program], tmp_path: Path
+) -> None:
+    program = serve(*CLASSIC, "--worker-connections", "1")
+    (worker,) = psutil.Process(program.pid).children()
+    first, second = (http_connection(port_of(program)) for _ in range(2))
+    first.request("GET", "/hold", headers={"Connection": "close"})
+    program.wait_for("holding")
+    second.request("GET", "/")
+    assert second.sock is not None
+    name = second.sock.getsockname()
+    end = time.monotonic() + PATIENCE
+    while not any(each.raddr == name for each in worker.net_connections()):
+        assert time.monotonic() < end
+    worker.send_signal(signal.SIGTERM)
+    (tmp_path / "release").touch()
+    for client in (first, second):
+        assert client.getresponse().status == 200
+        client.close()
+    assert program.stop() == 0
+
+
 @both
 def test_a_worker_ends_after_some_requests(
     path: tuple[str, ...], serve: Callable[..., Program]

@@ -207,6 +207,40 @@ def main(sock, options):
     assert shown(serve(source=source)) == {"late": ""}
 
 
+@pytest.mark.parametrize("how", ["stop", "retire"])
+@pytest.mark.parametrize("protocol", ["wsgi.HttpProtocol", "Own"], ids=["native", "protocol"])
+def test_who_waits_for_a_place_in_the_pool_is_served(serve, protocol, how):
+    source = (
+        CLIENTS
+        + r"""
+class Pool(eventlet.GreenPool):
+    "One that tells when somebody waits."
+    def spawn(self, *args):
+        if not self.free() and not event("full").ready():
+            event("full").send()
+        return super().spawn(*args)
+
+def main(sock, options):
+    server, thread, connect, _ = serve(sock, options)
+    first = connect()
+    first.sendall(b"GET /wait?end HTTP/1.0\r\n\r\n")
+    second = green.create_connection(sock.getsockname())
+    second.sendall(GET)
+    event("full").wait()
+    eventlet.spawn(getattr(server, options["environ"]["how"]))
+    eventlet.spawn(event("end").send)
+    show("first", all_of(first))
+    show("second", all_of(second))
+    server.stop()
+    thread.wait()
+"""
+    )
+    told = f"custom_pool=Pool(1), protocol={protocol}, environ={{'how': {how!r}}}"
+    found = shown(serve(told, source=source))
+    assert found["first"].endswith("waited")
+    assert is_last(found["second"]), found
+
+
 @pytest.mark.parametrize("way", ["", "custom_pool=eventlet.GreenPool()"], ids=["hub", "pool"])
 def test_who_has_only_connected_is_no_running_request(serve, way):
     source = (

@@ -179,6 +179,8 @@ class _Classic:
         self._pool = greenpool.GreenPool(worker.worker_connections)
         self._listeners = [_green(listener) for listener in worker.sockets]
         self._acceptors: list[Any] = []
+        #: What has been accepted by each and has no place among the connections yet.
+        self._waiting: dict[Any, tuple[Any, ...]] = {}
 
     def start(self) -> None:
         """Begin to accept."""
@@ -191,8 +193,11 @@ class _Classic:
         known = _Known(listener)
         while True:
             connection, address = _accept(listener)
-            self._pool.spawn_n(self._worker.handle, known, connection, address)
-            del connection, address
+            waiting = (known, connection, address)
+            # It may wait for a place, and be told to end meanwhile.
+            self._waiting[listener] = waiting
+            self._pool.spawn_n(self._worker.handle, *waiting)
+            del connection, address, waiting, self._waiting[listener]
 
     def stop(self, timeout: float) -> None:
         """Accept no more, and wait for connections to end."""
@@ -202,6 +207,8 @@ class _Classic:
             listener.close()
         in_time = False
         with eventlet.Timeout(timeout, False):
+            for waiting in self._waiting.values():
+                self._pool.spawn_n(self._worker.handle, *waiting)
             self._pool.waitall()
             in_time = True
         if not in_time:

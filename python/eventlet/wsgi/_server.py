@@ -390,20 +390,23 @@ class Server:
             pool = GreenPool(self._max_size)
         if type(sock) is _socket.socket:
             sock = GreenSocket(sock)
+        waiting = None
         try:
             self._accepting = True
             while _wsgi.is_accepting:
                 try:
                     connection, address = _accept(sock)
+                    # It may wait for a place in the pool, and be told to stop meanwhile.
+                    waiting = [address, connection, STATE_IDLE]
+                    # Not to keep it open while waiting for the next.
+                    del connection, address
+                    self._admit(pool, waiting)
+                    waiting = None
                 except _Retire:
+                    if waiting is not None:
+                        self._admit(pool, waiting)
+                        waiting = None
                     Event().wait()
-                state = [address, connection, STATE_IDLE]
-                self._states[id(state)] = state
-                thread = pool.spawn(self._handle, state)
-                self._threads.add(thread)
-                thread.link(self._forget, state)
-                # Not to keep it open while waiting for the next.
-                del connection, address, state, thread
         except _Stop:
             pass
         finally:
@@ -411,12 +414,22 @@ class Server:
             self._drain()
             sweeper = greenthread.spawn(self._sweep)
             try:
+                if waiting is not None:
+                    waiting[2] = STATE_CLOSE
+                    self._admit(pool, waiting)
                 pool.waitall()
             except BaseException:
                 self._cut()
                 raise
             finally:
                 sweeper.kill()
+
+    def _admit(self, pool: Any, state: Any) -> None:
+        """Serve a connection in a green thread of the pool, once there is one."""
+        thread = pool.spawn(self._handle, state)
+        self._states[id(state)] = state
+        self._threads.add(thread)
+        thread.link(self._forget, state)
 
     def _drain(self) -> None:
         """Close the connections that wait for their next request, and have the others end with
