@@ -28,7 +28,7 @@ pytest.importorskip("gunicorn")
 
 APP = """\
 import json, os, socket, sys, time
-from eventlet.patcher import is_monkey_patched
+from eventlet.patcher import is_monkey_patched, original
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -37,6 +37,12 @@ def app(environ, start_response):
         sys.stdout.flush()
         while not os.path.exists("release"):
             time.sleep(0.01)
+    if path == "/freeze":
+        # No other green thread runs, and nothing is accepted.
+        sys.stdout.write("freezing\\n")
+        sys.stdout.flush()
+        while not os.path.exists("release"):
+            original("time").sleep(0.01)
     if path == "/block":
         sys.stdout.write("blocking\\n")
         sys.stdout.flush()
@@ -231,6 +237,27 @@ def test_a_reload_loses_nothing(path: tuple[str, ...], serve: Callable[..., Prog
         program.wait_for(r"(Worker exiting(.|\n)*){2}", "stderr")
         load.wait_for_more(30)
     assert not load.result.lost
+    assert program.stop() == 0
+
+
+@both
+def test_who_is_accepted_at_the_very_end_is_served(
+    path: tuple[str, ...], serve: Callable[..., Program], tmp_path: Path
+) -> None:
+    program = serve(*path)
+    (worker,) = psutil.Process(program.pid).children()
+    frozen, *clients = [http_connection(port_of(program)) for _ in range(5)]
+    frozen.request("GET", "/freeze")
+    program.wait_for("freezing")
+    for client in clients:
+        client.request("GET", "/")
+    # It is told to end, and finds those who wait, at the same time. What it leaves, the next one
+    # serves: the arbiter keeps the listening socket.
+    worker.send_signal(signal.SIGTERM)
+    (tmp_path / "release").touch()
+    for client in (frozen, *clients):
+        assert client.getresponse().status == 200
+        client.close()
     assert program.stop() == 0
 
 

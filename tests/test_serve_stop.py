@@ -90,6 +90,24 @@ def test_who_waits_to_be_accepted_is_served(
     assert program.stderr == ""
 
 
+@pytest.mark.parametrize("way", [(), ("--workers", "1")])
+def test_who_only_connects_holds_up_nobody(
+    way: tuple[str, ...], serve: Callable[..., Program]
+) -> None:
+    program = serve(*way, "--graceful-timeout", "0.2")
+    address = ("127.0.0.1", program.port())
+    with socket.create_connection(address, PATIENCE) as silent:
+        # The queue is served in order, so the first one has been accepted, too.
+        with ask(address) as other:
+            assert b"200 OK" in other.recv(65536)
+        program.send(signal.SIGTERM)
+        assert answer(silent) == b""
+    assert program.wait() == 0
+    # There was no request to wait for, or to cut off.
+    assert program.stderr == ""
+    assert "stopping" not in program.stdout
+
+
 def test_a_socket_that_was_passed_is_left_to_whoever_made_it(
     serve: Callable[..., Program], tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ import os
 import pickle
 import socket as stdlib
 import sys
-import threading
 import weakref
 
 import pytest
@@ -14,7 +13,7 @@ import eventlet
 from eventlet import _core
 from eventlet.green import _dns, socket
 from eventlet.greenio import GreenSocket
-from support.sockets import LONG, parked
+from support.sockets import parked
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -153,7 +152,7 @@ def test_datagram_to_a_name(datagrams, monkeypatch):
     one, two = datagrams
     asked = []
     monkeypatch.setattr(
-        _dns, "_getaddrinfo", lambda *args: asked.append(args) or stdlib.getaddrinfo(*args)
+        _dns, "getaddrinfo", lambda *args: asked.append(args) or stdlib.getaddrinfo(*args)
     )
     one.sendto(b"hello", ("localhost", two.getsockname()[1]))
     assert two.recv(100) == b"hello"
@@ -247,6 +246,23 @@ def test_connection_refused(listener):
         socket.create_connection(address)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels take their time")
+def test_connecting_within_the_machine_does_not_wait(listener):
+    others = []
+    eventlet.spawn(others.append, "has run")
+    with socket.socket() as sock:
+        sock.connect(listener.getsockname())
+        assert others == []
+        sock.sendall(b"at once")
+        conn, _ = listener.accept()
+        with conn:
+            assert conn.recv(100) == b"at once"
+    address = listener.getsockname()
+    listener.close()
+    with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(address)
+
+
 def full_listener():
     """A TCP listener whose queue is full, so that connecting takes long; and what fills it."""
     listener = socket.socket()
@@ -307,53 +323,13 @@ def test_connecting_to_a_local_socket_with_a_full_queue(tmp_path):
                 each.close()
 
 
-def test_names_are_looked_up_in_another_thread(listener, monkeypatch):
-    gate = threading.Event()
-    threads = []
-
-    def slow(*args):
-        threads.append(threading.get_ident())
-        assert gate.wait(LONG)
-        return stdlib.getaddrinfo(*args)
-
-    monkeypatch.setattr(_dns, "_getaddrinfo", slow)
-    port = listener.getsockname()[1]
-    client = eventlet.spawn(eventlet.connect, ("localhost", port))
-    while not threads:
-        eventlet.sleep(0.001)
-    assert not client.dead
-    # A limit ends the wait for a lookup, not the lookup.
-    with pytest.raises(eventlet.Timeout), eventlet.Timeout(0.01):
-        socket.getaddrinfo("localhost", port)
-    gate.set()
-    assert client.wait().getpeername() == listener.getsockname()
-    assert threading.get_ident() not in threads
-
-
 def test_lookup_errors_are_raised(monkeypatch):
     def fail(*args):
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    monkeypatch.setattr(_dns, "_getaddrinfo", fail)
+    monkeypatch.setattr(_dns, "getaddrinfo", fail)
     with socket.socket() as sock, pytest.raises(socket.gaierror, match="no such name"):
         sock.connect(("name.invalid", 1))
-
-
-def test_lookups_agree_with_the_system():
-    assert socket.getaddrinfo("localhost", 80) == stdlib.getaddrinfo("localhost", 80)
-    assert socket.getaddrinfo("127.0.0.1", 80) == stdlib.getaddrinfo("127.0.0.1", 80)
-    assert socket.gethostbyname("localhost") == stdlib.gethostbyname("localhost")
-    assert socket.gethostbyname_ex("localhost") == stdlib.gethostbyname_ex("localhost")
-    address = ("127.0.0.1", 80)
-    flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-    assert socket.getnameinfo(address, flags) == stdlib.getnameinfo(address, flags)
-    assert socket.getfqdn("127.0.0.1") == stdlib.getfqdn("127.0.0.1")
-
-
-def test_many_lookups_at_once():
-    pile = [eventlet.spawn(socket.getaddrinfo, "localhost", port) for port in range(1, 100)]
-    for port, lookup in enumerate(pile, 1):
-        assert lookup.wait() == stdlib.getaddrinfo("localhost", port)
 
 
 def test_create_connection(listener):

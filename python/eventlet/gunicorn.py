@@ -188,9 +188,10 @@ class _Classic:
     def _accept(self, listener: Any) -> None:
         from eventlet.convenience import _accept
 
+        known = _Known(listener)
         while True:
             connection, address = _accept(listener)
-            self._pool.spawn_n(self._worker.handle, listener, connection, address)
+            self._pool.spawn_n(self._worker.handle, known, connection, address)
             del connection, address
 
     def stop(self, timeout: float) -> None:
@@ -205,6 +206,21 @@ class _Classic:
             in_time = True
         if not in_time:
             self._worker.log.warning("Worker graceful timeout (pid:%s)", self._worker.pid)
+
+
+class _Known:
+    """A listening socket whose address is known to those, too, whose turn comes after its end."""
+
+    def __init__(self, listener: Any) -> None:
+        self._listener = listener
+        self._address = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        """Where it listens, or did."""
+        return self._address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
 
 
 class _Native:

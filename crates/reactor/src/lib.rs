@@ -1,11 +1,11 @@
 //! Readiness, timers and wake-ups: what an event loop waits for, without the loop.
 //!
-//! Three independent parts, which a hub puts together:
+//! Independent parts, which a hub puts together:
 //!
 //! - [`Poller`] tells which file descriptors are ready, over `epoll`, `kqueue`, `poll` or
 //!   `select`;
 //! - [`TimerQueue`] tells which timers are due, and when the next one will be;
-//! - [`Waker`] ends a wait from another thread.
+//! - [`Waker`] ends a wait from another thread, and [`Mailbox`] takes what that has to say.
 //!
 //! One turn of a loop looks like this, where `now()` is a monotonic clock in nanoseconds:
 //!
@@ -44,6 +44,7 @@ compile_error!("the reactor is made of Unix system calls");
 mod backend;
 mod event;
 mod interest;
+mod mailbox;
 mod poller;
 mod sys;
 mod timer;
@@ -52,6 +53,7 @@ mod waker;
 pub use backend::Backend;
 pub use event::Event;
 pub use interest::{Interest, Trigger};
+pub use mailbox::Mailbox;
 pub use poller::Poller;
 pub use timer::{TimerKey, TimerQueue};
 pub use waker::Waker;

@@ -31,7 +31,8 @@ addresses:
                                          without any --bind they are used, if there are any
 
 signals:
-  SIGINT, SIGTERM   no new connections, idle ones are closed, running requests finish within
+  SIGINT, SIGTERM   no new connections, those between two requests are closed, those without any
+                    have a second to begin one, running requests finish within
                     --graceful-timeout; the exit status is 0. A second one ends the server at once,
                     with status 130 (Ctrl-C) or 143 (SIGTERM).
   SIGQUIT           ends the server at once, with status 131

@@ -40,10 +40,13 @@ STOP = 129
 # What ends within so many seconds ends at once, as far as people are concerned.
 _MOMENT = 0.1
 
+# Who has connected and asks for nothing has been let go by then.
+_SILENCE = 1.5
+
 #: Seconds between two looks at the figures.
 _TICK = 1.0
 
-#: Seconds that what waits to be accepted gets to be so, and to make its first request.
+#: Seconds that what waits to be accepted gets to be so.
 _GRACE = 2.0
 
 #: Seconds that connections without a request get to learn with their next response, if there is
@@ -207,18 +210,21 @@ class Service:
             listener.unlink()
             listener.sock.close()
         seconds = self.args.graceful_timeout
-        moment = min(seconds, _MOMENT)
+        moment = min(seconds, _MOMENT if self._is_active() else _SILENCE)
         if self._wait(until=lambda: not self._running, seconds=moment):
             return
-        self._say_stopping(seconds)
+        if moment < seconds:
+            self._say_stopping(seconds)
         if not self._wait(until=lambda: not self._running, seconds=seconds - moment):
+            was_active = self._is_active()
             # Told a second time, a server waits no longer.
             for server in list(self._running):
                 server.kill()
-            print(
-                f"eventlet: requests still running after {seconds:g} s were cut off",
-                file=sys.stderr,
-            )
+            if was_active:
+                print(
+                    f"eventlet: requests still running after {seconds:g} s were cut off",
+                    file=sys.stderr,
+                )
 
     def _clear_backlogs(self) -> None:
         """Serve those who are connected already, as far as the system is concerned."""
@@ -229,7 +235,7 @@ class Service:
                 server._clear_backlog()
                 ending.append(server)
         deadline = time.monotonic() + min(_GRACE, self.args.graceful_timeout)
-        while self._running and any(server._newcomers() for server in ending):
+        while self._running and any(server._is_clearing() for server in ending):
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -274,6 +280,10 @@ class Service:
                 self._lost = self._sink.lost
         for function in self._ticking:
             function()
+
+    def _is_active(self) -> bool:
+        """Whether requests are running; who has only connected has none."""
+        return any(server.stats()["active"] for server in self._servers)
 
     def requests(self) -> int:
         """How many requests have been taken so far."""

@@ -20,12 +20,12 @@ from __future__ import annotations
 import _socket
 import os
 import socket as _original
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from eventlet import _core
 from eventlet._core import can_wait, has_hub
-from eventlet._os_threads import RLock, ThreadPool
-from eventlet.event import Event
 
 __all__ = [
     "getaddrinfo",
@@ -37,14 +37,9 @@ __all__ = [
     "resolve_address",
 ]
 
-#: Lookups that may be under way at once; EVENTLET_DNS_THREADS sets another number. Most wait for
-#: name servers, so that there may well be more of them than processors.
-_pool = ThreadPool(
-    max(1, int(os.environ.get("EVENTLET_DNS_THREADS") or 32)),
-    idle_seconds=60,
-    min_threads=1,
-    name="dns_thread",
-)
+# How many lookups may be under way at once. Most wait for name servers, so that there may well be
+# more of them than processors.
+_core.set_resolver_threads(int(os.environ.get("EVENTLET_DNS_THREADS") or 32))
 
 # Taken now: the names in the module may be replaced by monkey patching.
 _getaddrinfo: Callable[..., Any] = _original.getaddrinfo
@@ -55,6 +50,13 @@ _getnameinfo: Callable[..., Any] = _original.getnameinfo
 
 _BY_NUMBER = _original.NI_NUMERICHOST | _original.NI_NUMERICSERV
 
+#: What the standard library knows besides names: any address, and everybody.
+_SPECIAL = frozenset(["", b"", "<broadcast>", b"<broadcast>"])
+
+#: What the standard library calls the numbers in an address.
+_FAMILIES: dict[int, int] = {int(member): member for member in _original.AddressFamily}
+_TYPES: dict[int, int] = {int(member): member for member in _original.SocketKind}
+
 
 def getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -64,7 +66,14 @@ def getaddrinfo(
         return _getaddrinfo(host, port, family, type, proto, flags)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.getaddrinfo(host, port, family, type, proto, flags)
-    return _look_up(_getaddrinfo, host, port, family, type, proto, flags)
+    if not (can_wait() and _is_plain(host) and _is_plain(port)):
+        return _getaddrinfo(host, port, family, type, proto, flags)
+    sys.audit("socket.getaddrinfo", host, port, family, type, proto)
+    found = _core.getaddrinfo(_name(host), _service(port), family, type, proto, flags)
+    return [
+        (_FAMILIES.get(family, family), _TYPES.get(type, type), proto, name, address)
+        for family, type, proto, name, address in found
+    ]
 
 
 def gethostbyname(hostname: Any) -> Any:
@@ -73,7 +82,10 @@ def gethostbyname(hostname: Any) -> Any:
         return _gethostbyname(hostname)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname(hostname)
-    return _look_up(_gethostbyname, hostname)
+    if not can_wait() or not _is_plain(hostname) or hostname in _SPECIAL:
+        return _gethostbyname(hostname)
+    sys.audit("socket.gethostbyname", hostname)
+    return _first_address(hostname, _socket.AF_INET)
 
 
 def gethostbyname_ex(hostname: Any) -> Any:
@@ -82,12 +94,22 @@ def gethostbyname_ex(hostname: Any) -> Any:
         return _gethostbyname_ex(hostname)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname_ex(hostname)
-    return _look_up(_gethostbyname_ex, hostname)
+    if not can_wait() or not _is_plain(hostname) or hostname in _SPECIAL:
+        return _gethostbyname_ex(hostname)
+    sys.audit("socket.gethostbyname", hostname)
+    # A name that does not exist is an error of getaddrinfo(3), for the standard library as well.
+    _first_address(hostname, _socket.AF_INET)
+    return _core.gethostbyname_ex(_name(hostname))
 
 
 def gethostbyaddr(ip_address: Any) -> Any:
     """As ``socket.gethostbyaddr``, without blocking other green threads."""
-    return _look_up(_gethostbyaddr, ip_address)
+    if not can_wait() or not _is_plain(ip_address) or ip_address in _SPECIAL:
+        return _gethostbyaddr(ip_address)
+    sys.audit("socket.gethostbyaddr", ip_address)
+    if _is_numeric(ip_address):
+        return _core.gethostbyaddr(str(_socket.getaddrinfo(ip_address, None)[0][4][0]))
+    return _core.gethostbyaddr(_first_address(ip_address, 0))
 
 
 def getnameinfo(sockaddr: Any, flags: int) -> Any:
@@ -99,7 +121,12 @@ def getnameinfo(sockaddr: Any, flags: int) -> Any:
         return _getnameinfo(sockaddr, flags)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.getnameinfo(sockaddr, flags)
-    return _look_up(_getnameinfo, sockaddr, flags)
+    if not can_wait():
+        return _getnameinfo(sockaddr, flags)
+    # Of numbers alone, which is done on the spot; it also says what is wrong with the address.
+    host, port = _getnameinfo(sockaddr, flags | _BY_NUMBER)
+    flowinfo, scope_id = (*sockaddr[2:], 0, 0)[:2]
+    return _core.getnameinfo(host.partition("%")[0], int(port), flowinfo, scope_id, flags)
 
 
 def resolve_address(address: tuple[Any, ...], family: int) -> tuple[Any, ...]:
@@ -171,99 +198,30 @@ def _is_number(port: Any) -> bool:
     return not isinstance(port, (str, bytes, bytearray)) or port.isdigit()
 
 
-class _Lookup:
-    """A call of libc, and those who wait for its result."""
+def _is_plain(value: Any) -> bool:
+    """Tell whether a host or a service is one that the C library can be given.
 
-    __slots__ = ("args", "begun", "done", "function", "job", "key", "waiters")
-
-    def __init__(self, key: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.key = key
-        self.function = function
-        self.args = args
-        #: Gets the result and None, or None and the error.
-        self.done = Event()
-        self.waiters = 0
-        self.start()
-
-    def start(self) -> None:
-        self.begun = False
-        self.job = _pool.submit(self.done, self.run)
-
-    def run(self) -> tuple[Any, BaseException | None]:
-        """Make the call, in a thread of the pool."""
-        self.begun = True
-        try:
-            outcome: tuple[Any, BaseException | None] = (self.function(*self.args), None)
-        except BaseException as error:
-            outcome = (None, error.with_traceback(None))
-        with _lock:
-            # Who asks from now on wants to know how things are from now on.
-            self.forget()
-        return outcome
-
-    def forget(self) -> None:
-        if _lookups.get(self.key) is self:
-            del _lookups[self.key]
-
-    def wait(self) -> Any:
-        with _lock:
-            self.waiters += 1
-        try:
-            result, error = self.done.wait()
-        finally:
-            with _lock:
-                self.waiters -= 1
-                if not self.waiters and not self.begun:
-                    # Nobody wants to know any more.
-                    self.job.clear()
-                    self.forget()
-        if error is not None:
-            # One for each who waits: they have tracebacks of their own.
-            raise type(error)(*error.args)
-        return _copy(result)
+    If it is not, libc's wrapper has its own opinion of what is wrong.
+    """
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, bytes):
+        return b"\0" not in value
+    return value is None or (type(value) is int and -(2**31) <= value < 2**31)
 
 
-def _look_up(function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)``, called in a thread."""
-    if not can_wait():
-        # Nobody could run meanwhile.
-        return function(*args)
-    # 1, 1.0 and True are equal, but libc's wrapper knows them apart.
-    key = (function, args, tuple(map(type, args)))
-    try:
-        with _lock:
-            lookup = _lookups.get(key)
-            if lookup is None:
-                lookup = _lookups[key] = _Lookup(key, function, args)
-    except TypeError:
-        # Arguments without a hash are wrong ones.
-        return function(*args)
-    return lookup.wait()
+def _name(host: Any) -> Any:
+    """Return a host as the C library takes it."""
+    return host.encode("idna") if isinstance(host, str) else host
 
 
-def _copy(result: Any) -> Any:
-    """Return a result whose lists are the caller's own."""
-    if isinstance(result, list):
-        return list(result)
-    if isinstance(result, tuple):
-        return tuple(map(_copy, result))
-    return result
+def _service(port: Any) -> Any:
+    """Return a port or a service as the C library takes it."""
+    if isinstance(port, int):
+        return b"%d" % port
+    return port.encode() if isinstance(port, str) else port
 
 
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = RLock()
-    # The threads are the parent's; the green threads that wait for them are the child's, too.
-    for lookup in [*_lookups.values()]:
-        if lookup.waiters:
-            lookup.start()
-        else:
-            lookup.forget()
-
-
-_lock = RLock()
-
-#: The lookups under way.
-_lookups: dict[Any, _Lookup] = {}
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+def _first_address(host: Any, family: int) -> Any:
+    """Return the numeric address that a name stands for."""
+    return _core.getaddrinfo(_name(host), None, family)[0][4][0]

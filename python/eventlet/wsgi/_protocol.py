@@ -224,6 +224,7 @@ class HttpProtocol(BaseHTTPServer.BaseHTTPRequestHandler):
     def _read_head(self) -> bool:
         """Read the rest of a head; False if it has been refused, or ends early."""
         self._begun = None
+        self._session.begin_head()
         self.requestline = self.raw_requestline.decode("latin-1").rstrip("\r\n")
         self.command = ""
         self.request_version = self.default_request_version

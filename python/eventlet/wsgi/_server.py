@@ -173,6 +173,10 @@ class Server:
             raise TypeError("a protocol class with methods of its own reads HTTP, and nothing else")
         if proxy_protocol and self._is_tls and (custom_pool or securing(socket) is None):
             raise TypeError("a PROXY header before TLS excludes custom_pool, and an own accept()")
+        #: Whether the native server knows what its connections are doing.
+        self._is_native_known = not self._is_handled_in_python or (
+            isinstance(protocol, type) and issubclass(protocol, HttpProtocol)
+        )
         #: States of the connections that it handles, by identity.
         self._states: dict[int, Any] = {}
         #: Green threads that serve connections which were accepted in Python.
@@ -241,8 +245,9 @@ class Server:
         """Serve in the calling green thread until `stop` is called or an exception is raised in it.
 
         KeyboardInterrupt and SystemExit make it return; any other exception is raised when all is
-        done. At the end the connections that have no request running are closed, those that have
-        finish it, and then the listening socket is closed.
+        done. At the end the connections that wait for their next request are closed, those that
+        have made none get a second to begin one, those that have one running finish it, and then
+        the listening socket is closed.
 
         :raises RuntimeError: if the server has been started before.
         """
@@ -268,12 +273,15 @@ class Server:
         if self.socket.fileno() >= 0:
             self._native.clear_backlog(self.socket.fileno(), self.socket.close)
 
-    def _newcomers(self) -> int:
-        """How many of these connections have not made a request; not 0 while it accepts."""
-        return self._native.newcomers()
+    def _is_clearing(self) -> bool:
+        """Whether it has not accepted them all yet."""
+        return self._native.is_clearing()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop accepting, let the running requests finish, and close the listening socket.
+
+        A connection that has made no request gets a second to begin one; one that waits for its
+        next request is closed at once, unless that has arrived already.
 
         :param timeout: seconds until connections with a request running are cut; None waits for
             ever. Applications that do not use their connection are not interrupted.
@@ -289,6 +297,8 @@ class Server:
             self._ended.wait()
             in_time = True
         if not in_time:
+            # Who has only connected loses nothing that was running.
+            in_time = self._is_native_known and not self._native.stats()["active"]
             greenthread.kill(self._runner, _Stop())
             self._ended.wait()
         return in_time
@@ -399,20 +409,33 @@ class Server:
         finally:
             self._accepting = False
             self._drain()
+            sweeper = greenthread.spawn(self._sweep)
             try:
                 pool.waitall()
             except BaseException:
                 self._cut()
                 raise
+            finally:
+                sweeper.kill()
 
     def _drain(self) -> None:
-        """Close the connections that wait for a request, and have the others end with theirs."""
+        """Close the connections that wait for their next request, and have the others end with
+        theirs.
+        """
         for state in self._states.values():
             is_idle = state[2] == STATE_IDLE
             state[2] = STATE_CLOSE
-            if is_idle and self._is_handled_in_python:
+            if is_idle and not self._is_native_known:
                 shutdown_safe(state[1])
-        self._native.drain()
+        self._native.drain(late=False)
+
+    def _sweep(self) -> None:
+        """Close those that have still not made a request, again and again: one may come late, from
+        the handshake of TLS.
+        """
+        while True:
+            greenthread.sleep(self._native.FIRST_REQUEST_TIME)
+            self._native.drain(late=True)
 
     def _cut(self) -> None:
         """End the connections, whatever they are doing."""
@@ -472,8 +495,9 @@ def server(
     """Serve a WSGI application until its green thread is killed, or the program is interrupted.
 
     KeyboardInterrupt and SystemExit make it return; any other exception is raised when all is done.
-    At the end the connections that have no request running are closed, those that have finish it,
-    and then the listening socket is closed.
+    At the end the connections that wait for their next request are closed, those that have made
+    none get a second to begin one, those that have one running finish it, and then the listening
+    socket is closed.
 
     :param sock: a listening socket, as from `eventlet.listen`; wrapped for TLS, it serves HTTPS.
     :param site: the application.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use eventlet_greenlet::Greenlet;
-use eventlet_reactor::{Interest, Poller, Trigger, Waker};
+use eventlet_reactor::{Interest, Mailbox, Poller, Trigger, Waker};
 use pyo3::prelude::*;
 
 use super::park::{ParkId, Wake};
@@ -62,13 +62,12 @@ pub fn forget_others(own: Option<&Arc<Inbox>>) {
     COUNT.store(all.len(), Ordering::Relaxed);
 }
 
-/// The thread-safe side of a hub.
+/// The thread-safe side of a hub. It takes no lock, so that it is whole in a child that is forked while some
+/// other thread is about to send.
 pub struct Inbox {
     thread: AtomicUsize,
-    waker: Mutex<Waker>,
-    messages: Mutex<Vec<Message>>,
-    /// Lets the hub see that there is nothing without taking the lock.
-    pending: AtomicUsize,
+    waker: Waker,
+    messages: Mailbox<Message>,
 }
 
 impl Inbox {
@@ -76,9 +75,8 @@ impl Inbox {
     pub fn new() -> io::Result<Arc<Self>> {
         let inbox = Arc::new(Self {
             thread: AtomicUsize::new(this_thread()),
-            waker: Mutex::new(Waker::new()?),
-            messages: Mutex::new(Vec::new()),
-            pending: AtomicUsize::new(0),
+            waker: Waker::new()?,
+            messages: Mailbox::new(),
         });
         ALL.lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -95,62 +93,42 @@ impl Inbox {
 
     /// Lets `poller` report wake-ups, with [`TOKEN`].
     pub fn register(&self, poller: &mut Poller) -> io::Result<()> {
-        let fd = self.waker().fd();
-        poller.add(fd, TOKEN, Interest::READABLE, Trigger::Level)
+        poller.add(self.waker.fd(), TOKEN, Interest::READABLE, Trigger::Level)
     }
 
     /// Leaves a message and wakes the hub.
     pub fn send(&self, message: Message) {
-        self.messages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(message);
-        self.pending.fetch_add(1, Ordering::Release);
+        self.messages.push(message);
         self.wake();
     }
 
     /// Ends the hub's sleep.
     pub fn wake(&self) {
         // It fails only if the descriptor is gone, and with it the hub.
-        let _gone = self.waker().wake();
+        let _gone = self.waker.wake();
     }
 
     /// Takes all messages, in the order they came.
     pub fn take(&self) -> Vec<Message> {
-        if self.pending.load(Ordering::Acquire) == 0 {
-            return Vec::new();
-        }
-        let messages =
-            std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));
-        self.pending.fetch_sub(messages.len(), Ordering::AcqRel);
-        messages
+        self.messages.take()
     }
 
-    /// Whether there are messages.
+    /// Whether there are no messages.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.pending.load(Ordering::Acquire) == 0
+        self.messages.is_empty()
     }
 
     /// After the poller has reported the waker: resets it. Messages are taken afterwards, never before.
     pub fn drain(&self) {
-        self.waker().drain();
+        self.waker.drain();
     }
 
     /// In a forked child: the thread has another identity for the kernel, and the waker is shared with the
     /// parent.
     pub fn restart(&self) -> io::Result<()> {
         self.thread.store(this_thread(), Ordering::Relaxed);
-        let fresh = Waker::new()?;
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
-    }
-
-    fn waker(&self) -> Waker {
-        self.waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.waker.renew()
     }
 }
 

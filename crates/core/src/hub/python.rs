@@ -19,6 +19,7 @@ use super::scheduler::{Due, Task};
 use super::timer::{LocalTimer, Timer};
 use super::turn::DEFAULT_SLEEP;
 use super::{Hooks, Hub, current, entry, set_current, signals, timer, wait};
+use crate::net::resolver;
 use crate::sync::lock_types;
 use crate::{arena, clock, errors, ident};
 
@@ -667,7 +668,11 @@ pub fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     let hub = super::existing(py);
     inbox::forget_others(hub.as_ref().map(|hub| &hub.get().inbox));
     lock_types::after_fork_in_child(py);
-    hub.map_or(Ok(()), |hub| hub.get().after_fork_in_child(py))
+    if let Some(hub) = hub {
+        hub.get().after_fork_in_child(py)?;
+    }
+    resolver::after_fork_in_child(py);
+    Ok(())
 }
 
 /// Waits until `fileno` is ready to `read` or to `write` (exactly one of the two).

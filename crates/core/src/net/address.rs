@@ -1,6 +1,7 @@
-//! Taking a connection, and the address it came from.
+//! Taking a connection, and addresses as Python writes them.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use pyo3::prelude::*;
@@ -37,6 +38,23 @@ pub fn accept(py: Python<'_>, fd: RawFd) -> Result<PyResult<Taken>, i32> {
         _ => return Ok(Ok((taken, None))),
     };
     Ok(address.map(|address| (taken, Some(address))))
+}
+
+/// An address as Python writes it: host and port, for IPv6 also flow information and scope.
+pub fn to_python<'py>(py: Python<'py>, address: &SocketAddr) -> PyResult<Bound<'py, PyAny>> {
+    let tuple = match address {
+        SocketAddr::V4(v4) => {
+            let octets = v4.ip().octets();
+            let text = host(libc::AF_INET, octets.as_ptr().cast());
+            (text, v4.port()).into_pyobject(py)?
+        }
+        SocketAddr::V6(v6) => {
+            let octets = v6.ip().octets();
+            let text = host(libc::AF_INET6, octets.as_ptr().cast());
+            (text, v6.port(), v6.flowinfo(), v6.scope_id()).into_pyobject(py)?
+        }
+    };
+    Ok(tuple.into_any())
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

@@ -2,7 +2,9 @@
 //!
 //! A host name is looked up by `eventlet.green._dns`, in another OS thread, before the system call is made;
 //! a numeric host is left as it is. The connection is made by CPython's `connect_ex`, which returns the
-//! errno of the non-blocking call; what is left is to wait and to ask the kernel how it went.
+//! errno of the non-blocking call; what is left is to wait and to ask the kernel how it went. It is asked
+//! before the first wait as well: within a machine, TCP has connected when the call returns, although that
+//! says otherwise.
 
 use std::ffi::c_int;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -96,13 +98,13 @@ fn settle(
     errno: c_int,
 ) -> PyResult<c_int> {
     loop {
-        limit.wait(socket, fd, Direction::Write, errno)?;
-        fd = fd::of(socket)?;
         match state(fd) {
             Ok(true) => return Ok(0),
             Ok(false) => {}
             Err(code) => return Ok(code),
         }
+        limit.wait(socket, fd, Direction::Write, errno)?;
+        fd = fd::of(socket)?;
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod emptied;
 pub(crate) mod fd;
 pub(crate) mod limit;
 mod recv;
+pub(crate) mod resolver;
 mod socket;
 pub mod tls;
 
@@ -40,6 +41,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<socket::SocketMethods>()?;
     entry::add_method::<recv::Recv>(&module.py().get_type::<socket::SocketMethods>())?;
     module.add_class::<tls::TlsMethods>()?;
+    resolver::add_to(module)?;
     module.add_function(wrap_pyfunction!(early::call_early, module)?)?;
     module.add_function(wrap_pyfunction!(early::resolved, module)?)?;
     module.add_function(wrap_pyfunction!(fd::init_sockets, module)?)?;

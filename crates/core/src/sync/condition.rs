@@ -12,7 +12,7 @@ use eventlet_greenlet::Greenlet;
 use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDict, PyTuple, PyType};
 use pyo3::{PyTypeInfo, intern};
 
 use super::args::deadline;
@@ -280,22 +280,34 @@ impl Condition {
                 let entered = lock.get().__enter__(py)?;
                 Ok(entered.into_pyobject(py)?.to_owned().into_any())
             }
+            Guard::Plain(lock) if lock.bind(py).as_super().get().try_take(py) => {
+                Ok(PyBool::new(py, true).to_owned().into_any())
+            }
             lock => lock.object(py).call_method0(intern!(py, "__enter__")),
         }
     }
 
-    #[pyo3(signature = (*args))]
+    #[pyo3(signature = (exc_type = None, exc_value = None, traceback = None, /))]
     fn __exit__<'py>(
         &self,
         py: Python<'py>,
-        args: &Bound<'py, PyTuple>,
+        exc_type: Option<Bound<'py, PyAny>>,
+        exc_value: Option<Bound<'py, PyAny>>,
+        traceback: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         match self.guard(py)? {
             Guard::Native(lock) => {
                 lock.get().release(py)?;
                 Ok(py.None().into_bound(py))
             }
-            lock => lock.object(py).call_method1(intern!(py, "__exit__"), args),
+            Guard::Plain(lock) => {
+                lock.bind(py).as_super().get().release(py, None)?;
+                Ok(py.None().into_bound(py))
+            }
+            Guard::Other(lock) => {
+                let args = (exc_type, exc_value, traceback);
+                lock.bind(py).call_method1(intern!(py, "__exit__"), args)
+            }
         }
     }
 

@@ -201,8 +201,14 @@ impl Semaphore {
         }
     }
 
-    #[pyo3(signature = (*_args))]
-    fn __exit__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+    #[pyo3(signature = (exc_type = None, exc_value = None, traceback = None, /))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
         if slf.get().plain {
             slf.get().release(slf.py(), None)?;
         } else {

@@ -387,7 +387,7 @@ impl Input {
         let py = slf.py();
         let connection = slf.get().connection.bind(py);
         // The request is over; a client that sends no more must not keep the server from ending.
-        connection.get().set_idle(py, None);
+        connection.get().make_interruptible(py, None);
         // For all of it: one that trickles would be read for ever otherwise.
         let mut patience = Patience::new(connection.get().server.get().config.body_timeout);
         let mut discarded = 0;

@@ -204,6 +204,21 @@ impl Transport {
         }
     }
 
+    /// The descriptor below, whatever may be done with it.
+    pub fn number(&self, py: Python<'_>) -> Option<RawFd> {
+        let number = match self {
+            Self::Descriptor(_) | Self::Tls { .. } => return self.descriptor(),
+            Self::Object(object) => object.bind(py).call_method0(intern!(py, "fileno")),
+            Self::Protocol(protocol) => protocol
+                .bind(py)
+                .getattr(intern!(py, "connection"))
+                .and_then(|connection| connection.call_method0(intern!(py, "fileno"))),
+            Self::Closed => return None,
+        };
+        // What is no socket need not have one.
+        number.and_then(|number| number.extract()).ok()
+    }
+
     /// Reads what there is, waiting for it while there is patience. 0 is the end.
     pub fn read(
         &self,

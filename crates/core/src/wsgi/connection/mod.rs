@@ -152,12 +152,14 @@ impl Connection {
     ///
     /// `farewell`, if there is one, is called before that, in a green thread of its own.
     #[pyo3(signature = (farewell = None))]
-    pub(super) fn set_idle(&self, py: Python<'_>, farewell: Option<Py<PyAny>>) {
-        let old = self.state.with(py, |s| {
-            s.interruptible = true;
-            std::mem::replace(&mut s.farewell, farewell)
-        });
-        drop(old);
+    fn set_idle(slf: &Bound<'_, Self>, farewell: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().make_interruptible(py, farewell);
+        if slf.get().server.get().is_stopping() {
+            // Those that could be closed have been.
+            return Self::dismiss_later(slf);
+        }
+        Ok(())
     }
 
     /// Calls the farewell of the application, then closes the connection.
@@ -297,27 +299,48 @@ impl Connection {
             .with(py, |s| s.phase == Phase::Busy && !s.interruptible)
     }
 
-    /// Whether it began after `turn` of the server and has not made a request.
-    pub(super) fn is_fresh(&self, py: Python<'_>, turn: u64) -> bool {
-        self.state.with(py, |s| {
-            let waits = match s.phase {
-                Phase::Idle | Phase::Head => true,
-                // A handshake, or an answer that is none to a request.
-                Phase::Busy => s.interruptible && s.refusal.is_none(),
-                Phase::Lingering | Phase::Closed => false,
-            };
-            waits && s.requests == 0 && s.turn >= turn
-        })
+    /// Whether the server, which stops, has to wait for it: for a request that is running or on its way. A first one
+    /// is thought to be on its way until it is `late`.
+    pub(super) fn is_needed(&self, py: Python<'_>, late: bool) -> bool {
+        let (phase, hopeful) = self.state.with(py, |s| (s.phase, s.requests == 0 && !late));
+        match phase {
+            Phase::Idle => hopeful || self.has_unread(py),
+            // What comes before a request is none.
+            Phase::Head if self.state.with(py, |s| s.awaits_tls || s.awaits_proxy) => {
+                hopeful || self.has_unread(py)
+            }
+            Phase::Head | Phase::Lingering => true,
+            Phase::Busy => self.state.with(py, |s| {
+                // It is in the middle of a handshake; or of a request that is cut short when the stop begins, at once.
+                let goes_on = if s.requests == 0 { hopeful } else { late };
+                goes_on || !s.interruptible || s.refusal.is_some()
+            }),
+            Phase::Closed => false,
+        }
+    }
+
+    /// Lets the server close it although a request is running, after `farewell`.
+    pub(super) fn make_interruptible(&self, py: Python<'_>, farewell: Option<Py<PyAny>>) {
+        let old = self.state.with(py, |s| {
+            s.interruptible = true;
+            std::mem::replace(&mut s.farewell, farewell)
+        });
+        drop(old);
     }
 
     /// Closes it because the server stops: at once, unless the application has something to say.
     pub(super) fn dismiss(slf: &Bound<'_, Self>) -> PyResult<()> {
-        static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let py = slf.py();
-        if slf.get().state.with(py, |s| s.farewell.is_none()) {
+        if slf.get().state.with(slf.py(), |s| s.farewell.is_none()) {
             Self::close(slf);
             return Ok(());
         }
+        Self::dismiss_later(slf)
+    }
+
+    /// The same in a green thread of its own.
+    fn dismiss_later(slf: &Bound<'_, Self>) -> PyResult<()> {
+        static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
         let say = slf.getattr(intern!(py, "_say_farewell"))?;
         let spawn = SPAWN.import(py, "eventlet.greenthread", "spawn_n")?;
         spawn.call1((say,)).map(drop)
@@ -373,7 +396,7 @@ impl Connection {
     /// Whether the client has sent something that has not been read.
     pub(super) fn has_unread(&self, py: Python<'_>) -> bool {
         self.transport(py)
-            .descriptor()
+            .number(py)
             .is_some_and(transport::has_unread)
     }
 

@@ -66,6 +66,8 @@ impl Connection {
                 let has_more = this.state.with(py, |s| !s.buffer.is_empty());
                 match after {
                     After::Persist if !this.server.get().is_stopping() => {}
+                    // The client was not told, and has sent its next request.
+                    After::Persist if has_more || this.has_unread(py) => {}
                     // What the client has sent already would turn the end into a reset.
                     After::Close | After::Persist if !has_more => {
                         Self::close(slf);

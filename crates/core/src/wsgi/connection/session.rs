@@ -67,6 +67,15 @@ impl Session {
         })
     }
 
+    /// The head of a request has begun to come.
+    fn begin_head(&self, py: Python<'_>) {
+        self.connection.get().state.with(py, |s| {
+            if s.phase == Phase::Idle {
+                s.phase = Phase::Head;
+            }
+        });
+    }
+
     /// Takes in the head of a request, from the client at `remote`: its environ, and whether the connection
     /// may persist.
     ///

@@ -33,31 +33,11 @@ pub(super) struct Census {
 
 /// The end of accepting: what waits is still accepted.
 pub(super) struct Clearing {
-    /// Those accepted since then are later than this turn.
-    pub(super) turn: u64,
     /// Called, in the hub, when nothing waits any more.
     pub(super) done: Option<Py<PyAny>>,
 }
 
 impl WsgiServer {
-    /// Accepts no more.
-    pub(super) fn close_listener(&self, py: Python<'_>) -> PyResult<()> {
-        let (fd, waiting) = self
-            .state
-            .with(py, |s| (s.listener.take(), std::mem::take(&mut s.waiting)));
-        if let Some(fd) = fd
-            && waiting
-        {
-            let hub = hub::current(py)?;
-            let waiter = hub
-                .get()
-                .io
-                .with(py, |io| io.unwait_handler(fd, Direction::Read));
-            drop(waiter);
-        }
-        Ok(())
-    }
-
     /// Accepts what is there, then waits in the hub for more.
     fn accept(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();

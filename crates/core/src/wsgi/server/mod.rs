@@ -2,6 +2,7 @@
 
 mod accepting;
 mod config;
+mod ending;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -23,9 +24,9 @@ use super::environ::EnvironBuilder;
 use super::log::AccessLog;
 use super::worker::Spare;
 use crate::cell::GilCell;
-use crate::errors;
 use crate::hub::io::{self, Ready};
 use crate::hub::{self, Hub, ParkId, Wake};
+use crate::{clock, errors};
 
 /// How many messages for debugging are kept until they are written.
 const WHISPERS: usize = 100;
@@ -195,8 +196,8 @@ impl WsgiServer {
     /// called with the descriptor of each connection and returns the TLS socket that owns it from then on. Until `stop()` is called or an
     /// exception is raised in the calling green thread.
     ///
-    /// Then it closes the connections that have no request running, waits for the others, and returns or
-    /// raises.
+    /// Then it closes the connections that wait for their next request, gives those that have made none
+    /// `FIRST_REQUEST_TIME` to do so, waits for the others, and returns or raises.
     #[pyo3(signature = (fileno, secure = None))]
     fn serve(slf: &Bound<'_, Self>, fileno: RawFd, secure: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
@@ -211,11 +212,10 @@ impl WsgiServer {
         io::next_generation(py, fileno);
         // The hub accepts: a request starts a green thread, and that is the hub's to do.
         let started = check_listens(py, fileno).and_then(|()| Self::accept_later(slf));
-        let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping));
+        let result = started.and_then(|()| Self::wait_until(slf, WsgiServer::is_stopping, None));
         this.stopping.store(true, Ordering::Relaxed);
         this.close_listener(py)?;
-        Self::close_idle(slf);
-        let drained = Self::wait_until(slf, |this| this.connection_count(py) == 0);
+        let drained = Self::end_connections(slf);
         if drained.is_err() {
             // Told to hurry: whoever is still at work loses the connection.
             Self::close_all(slf);
@@ -249,10 +249,7 @@ impl WsgiServer {
     fn clear_backlog(slf: &Bound<'_, Self>, fileno: RawFd, done: Py<PyAny>) -> PyResult<()> {
         let this = slf.get();
         this.retiring.store(true, Ordering::Relaxed);
-        let clearing = Clearing {
-            turn: this.turn(),
-            done: Some(done),
-        };
+        let clearing = Clearing { done: Some(done) };
         let old = this.state.with(slf.py(), |s| {
             s.listener = Some(fileno);
             s.clearing.replace(clearing)
@@ -261,18 +258,11 @@ impl WsgiServer {
         Self::accept_later(slf)
     }
 
-    /// How many of the connections that `clear_backlog()` has accepted have not made a request yet; at least one
-    /// while it accepts.
-    fn newcomers(&self, py: Python<'_>) -> usize {
-        let Some((turn, is_over)) = self.state.with(py, |s| {
-            let clearing = s.clearing.as_ref()?;
-            Some((clearing.turn, clearing.done.is_none()))
-        }) else {
-            return 0;
-        };
-        let open = self.connections(py);
-        let fresh = open.iter().filter(|c| c.get().is_fresh(py, turn)).count();
-        fresh + usize::from(!is_over)
+    /// Whether `clear_backlog()` is not done yet.
+    fn is_clearing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |s| {
+            s.clearing.as_ref().is_some_and(|c| c.done.is_some())
+        })
     }
 
     /// Makes `serve()` come to its end. May be called from the hub and from any green thread.
@@ -301,12 +291,17 @@ impl WsgiServer {
         Connection::run(connection.bind(py))
     }
 
-    /// Closes the connections that have no request running, as at the end of `serve()`.
+    /// Seconds that a connection gets to begin its first request once the server stops.
+    #[classattr]
+    const FIRST_REQUEST_TIME: f64 = ending::FIRST_REQUEST_TIME;
+
+    /// Closes the connections that wait for their next request, as at the end of `serve()`; if it is `late`, those
+    /// that have made none, too.
     ///
-    /// For the connections of `serve_connection`; no request begins on any of them any more.
-    fn drain(slf: &Bound<'_, Self>) {
+    /// For the connections of `serve_connection` and of `Session`s; each ends with its next response.
+    fn drain(slf: &Bound<'_, Self>, late: bool) {
         slf.get().stopping.store(true, Ordering::Relaxed);
-        Self::close_idle(slf);
+        Self::close_idle(slf, late);
     }
 
     /// Writes the lines of the access log that have been gathered.
@@ -356,11 +351,6 @@ impl WsgiServer {
 }
 
 impl WsgiServer {
-    /// Whether the server is coming to its end.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
     /// Whether connections may wait for another request.
     pub(super) fn may_persist(&self) -> bool {
         self.config.keepalive && !self.is_retiring() && !self.crowded.load(Ordering::Relaxed)
@@ -451,25 +441,6 @@ impl WsgiServer {
         })
     }
 
-    fn close_idle(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        for connection in slf.get().connections(py) {
-            if connection.get().is_busy(py) {
-                continue;
-            }
-            if let Err(error) = Connection::dismiss(connection.bind(py)) {
-                errors::unraisable(py, error, None);
-            }
-        }
-    }
-
-    fn close_all(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        for connection in slf.get().connections(py) {
-            Connection::close(connection.bind(py));
-        }
-    }
-
     /// Wakes whoever is in `serve()`, to look again.
     fn nudge(&self, py: Python<'_>) {
         if let Some((hub, id)) = self.state.with(py, |s| s.parked.take()) {
@@ -477,8 +448,12 @@ impl WsgiServer {
         }
     }
 
-    /// Parks in `serve()` until `done`.
-    fn wait_until(slf: &Bound<'_, Self>, done: impl Fn(&Self) -> bool) -> PyResult<()> {
+    /// Parks in `serve()` until `done`; false if the deadline comes first.
+    fn wait_until(
+        slf: &Bound<'_, Self>,
+        done: impl Fn(&Self) -> bool,
+        deadline: Option<u64>,
+    ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
         let hub = hub::current(py)?;
@@ -490,10 +465,13 @@ impl WsgiServer {
                 this.log.debug(py, &whisper)?;
             }
             if done(this) {
-                return Ok(());
+                return Ok(true);
+            }
+            if deadline.is_some_and(|deadline| deadline <= clock::now()) {
+                return Ok(false);
             }
             let greenlet = Hub::waiting_greenlet(&hub)?;
-            let parking = hub.get().park(py, &greenlet, None);
+            let parking = hub.get().park(py, &greenlet, deadline);
             let parked = (hub.clone().unbind(), parking.id);
             let old = this.state.with(py, |s| s.parked.replace(parked));
             drop(old);
