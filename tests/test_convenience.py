@@ -13,16 +13,10 @@ from eventlet import convenience
 from eventlet.green import socket
 from eventlet.greenio import GreenSocket
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread with a traceback that shows where."""
-    with eventlet.Timeout(LONG):
-        yield
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("limit"),
+]
 
 
 @pytest.fixture

@@ -13,14 +13,9 @@ import pytest
 import eventlet
 from eventlet import debug, event, greenpool, hubs, tpool
 
+pytestmark = pytest.mark.usefixtures("limit")
+
 LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread."""
-    with eventlet.Timeout(LONG):
-        yield
 
 
 # Tracing

@@ -11,14 +11,7 @@ import eventlet
 from eventlet.green import ftplib
 from support import ftp_server
 
-LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread."""
-    with eventlet.Timeout(LONG):
-        yield
+pytestmark = pytest.mark.usefixtures("limit")
 
 
 @pytest.fixture

@@ -16,14 +16,7 @@ import pytest
 import eventlet
 from eventlet.green.http import client, cookiejar, cookies, server
 
-LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread."""
-    with eventlet.Timeout(LONG):
-        yield
+pytestmark = pytest.mark.usefixtures("limit")
 
 
 class Handler(server.BaseHTTPRequestHandler):

@@ -14,14 +14,9 @@ original = pytest.importorskip("MySQLdb", reason="mysqlclient is not installed")
 
 from eventlet.green import MySQLdb  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("limit")
+
 LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread."""
-    with eventlet.Timeout(LONG):
-        yield
 
 
 @pytest.fixture

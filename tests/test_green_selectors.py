@@ -8,16 +8,9 @@ import pytest
 import eventlet
 from eventlet.green import select, selectors
 
-LONG = 20
+pytestmark = pytest.mark.usefixtures("limit")
 NAMES = ["SelectSelector", "PollSelector", "EpollSelector", "KqueueSelector", "DefaultSelector"]
 every_selector = pytest.mark.parametrize("name", [name for name in NAMES if hasattr(stdlib, name)])
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread with a traceback that shows where."""
-    with eventlet.Timeout(LONG):
-        yield
 
 
 @every_selector

@@ -11,17 +11,12 @@ import pytest
 import eventlet
 from eventlet import greenio, hubs
 from eventlet.green import socket
+from support.sockets import parked
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-LONG = 20
-
-
-@pytest.fixture(autouse=True)
-def limit():
-    """Ends what hangs in a green thread with a traceback that shows where."""
-    with eventlet.Timeout(LONG):
-        yield
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("limit"),
+]
 
 
 @pytest.fixture
@@ -30,17 +25,6 @@ def pipe():
     reader, writer = os.pipe()
     with greenio.GreenPipe(reader, "rb", 0) as one, greenio.GreenPipe(writer, "wb", 0) as two:
         yield one, two
-
-
-def parked(function, *args):
-    """Start `function` in a green thread and return it once it waits for a descriptor."""
-    hub = hubs.get_hub()
-    before = len(hub.get_readers()) + len(hub.get_writers())
-    thread = eventlet.spawn(function, *args)
-    while len(hub.get_readers()) + len(hub.get_writers()) <= before:
-        assert not thread.dead, "it did not wait"
-        eventlet.sleep(0)
-    return thread
 
 
 def test_reading_lets_others_run(pipe):
