@@ -308,7 +308,7 @@ def test_out_of_descriptors(serve):
     pid = server.process.pid
     clients = [server.connect() for _ in range(60)]
     text = "import eventlet, __main__; start('200 OK', []); result = [b'sent']; "
-    text += "eventlet.sleep(1); __main__.event('all').send()"
+    text += "eventlet.sleep(1); print('sending', flush=True); __main__.event('all').send()"
     clients[0].send(f"GET /run HTTP/1.1\r\nHost: t\r\nX-Code: {json.dumps(text)}\r\n\r\n")
     before, start = cpu_seconds(pid), time.monotonic()
     for client in clients[1:]:
@@ -317,7 +317,9 @@ def test_out_of_descriptors(serve):
     assert clients[0].response().body == b"sent"
     # The wait for descriptors is no busy loop.
     assert cpu_seconds(pid) - before < (time.monotonic() - start) / 4
-    assert 20 < len([line for line in server.out if "waiting" in line]) < 40
+    server.wait_out("sending")
+    until_then = server.out[: server.out.index("sending")]
+    assert 20 < len([line for line in until_then if "waiting" in line]) < 40
     for client in clients[1:]:
         assert client.response().body == b"waited"
         client.close()
