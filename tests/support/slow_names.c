@@ -21,6 +21,20 @@ static int calls;
 static char names[MOST_CALLS][80];
 static long threads[MOST_CALLS];
 
+/* In a child that is forked amid lookups nobody has the lock, and nobody waits. */
+static void before_fork(void) { pthread_mutex_lock(&lock); }
+static void in_parent(void) { pthread_mutex_unlock(&lock); }
+static void in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&changed, NULL);
+}
+
+__attribute__((constructor)) static void prepare(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
 /* For the program, by ctypes. */
 int slow_calls(void) { return calls; }
 const char *slow_name(int call) { return names[call]; }
