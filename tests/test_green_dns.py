@@ -318,6 +318,10 @@ assert _core.resolver_activity() == (0, 0, 0, 0)
 def test_a_forked_child_asks_again(run_slow):
     run_slow(
         """
+import warnings
+
+# Python 3.12 warns of forks in a process with threads.
+warnings.simplefilter("ignore", DeprecationWarning)
 looking = eventlet.spawn(socket.gethostbyname, "host.test")
 more = eventlet.spawn(socket.gethostbyname, "other.test")
 names.wait_for_calls(2)
@@ -343,8 +347,10 @@ def test_forks_amid_lookups_that_end(run_slow):
     """A child is never the worse for what the threads of its parent were doing."""
     run_slow(
         """
-import time
+import warnings
 
+# Python 3.12 warns of forks in a process with threads.
+warnings.simplefilter("ignore", DeprecationWarning)
 names.open()
 going = True
 
@@ -476,7 +482,7 @@ def test_everything_else_does(monkeypatch, name, args):
         ("getaddrinfo", (3, 80), TypeError),
         ("getaddrinfo", ("localhost", []), (TypeError, OSError)),
         ("getaddrinfo", ("localhost", True), (TypeError, OSError)),
-        ("getaddrinfo", ("localhost", 1 << 70), OverflowError),
+        ("getaddrinfo", ("localhost", 1 << 70), (OverflowError, OSError)),
         ("getaddrinfo", ("localhost", 80, "x"), TypeError),
         ("getaddrinfo", ("localhost", 80, 1 << 40), OverflowError),
         ("getaddrinfo", ("localhost", 80, -4), OSError),
