@@ -6,6 +6,7 @@ for each workload, medians, whiskers from the best to the worst round, ours in c
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from matplotlib.axes import Axes
 
 OURS, OTHER, LIMIT, INK, RULE = "#c2410c", "#9aa5b1", "#cbd2d9", "#1f2933", "#e4e7eb"
 LIMITS = ("epoll", "tungstenite")
+#: As many as fit over a panel.
+TITLE_CHARACTERS = 58
 BAR_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.3, 1.15, 8.0
 
 
@@ -67,7 +70,8 @@ def panel(axes: Axes, workload: dict[str, Any], rows: list[dict[str, Any]]) -> N
     axes.set_xlim(0, reach * 1.32)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     better = "less is better" if metric["lower_is_better"] else "more is better"
-    title = axes.set_title(workload["title"], loc="left", fontsize=10.5, color=INK, pad=7)
+    text = textwrap.fill(workload["title"], TITLE_CHARACTERS)
+    title = axes.set_title(text, loc="left", fontsize=10.5, color=INK, pad=7)
     title.set_fontweight("bold")
     unit = f"{metric['title']}, {metric['unit']}".rstrip(", ")
     axes.set_xlabel(f"{unit} ({better})", loc="right", fontsize=8, color="#616e7c")
