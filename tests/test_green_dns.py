@@ -2,6 +2,7 @@
 
 import os
 import socket as stdlib_socket
+import subprocess
 import sys
 import threading
 
@@ -538,6 +539,22 @@ def test_same_answers_as_libc(name, args):
     eventlet.sleep(0)
     expected = getattr(stdlib_socket, name)(*args)
     assert repr(getattr(socket, name)(*args)) == repr(expected)
+
+
+@pytest.mark.parametrize("name", ["localhost", b"localhost", "", b"", "<broadcast>"])
+def test_bytes_and_strings_are_never_compared(name):
+    """As `python -bb` wants it, where that is an error."""
+    code = f"""
+import eventlet
+eventlet.monkey_patch()
+eventlet.sleep(0)
+import socket
+print(socket.gethostbyname({name!r}))
+"""
+    command = [sys.executable, "-bb", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    expected = stdlib_socket.gethostbyname(name)
+    assert (done.stderr, done.stdout) == ("", f"{expected}\n")
 
 
 def test_getfqdn():

@@ -50,9 +50,6 @@ _getnameinfo: Callable[..., Any] = _original.getnameinfo
 
 _BY_NUMBER = _original.NI_NUMERICHOST | _original.NI_NUMERICSERV
 
-#: What the standard library knows besides names: any address, and everybody.
-_SPECIAL = frozenset(["", b"", "<broadcast>", b"<broadcast>"])
-
 #: What the standard library calls the numbers in an address.
 _FAMILIES: dict[int, int] = {int(member): member for member in _original.AddressFamily}
 _TYPES: dict[int, int] = {int(member): member for member in _original.SocketKind}
@@ -82,7 +79,7 @@ def gethostbyname(hostname: Any) -> Any:
         return _gethostbyname(hostname)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname(hostname)
-    if not can_wait() or not _is_plain(hostname) or hostname in _SPECIAL:
+    if not can_wait() or not _is_plain(hostname) or _is_special(hostname):
         return _gethostbyname(hostname)
     sys.audit("socket.gethostbyname", hostname)
     return _first_address(hostname, _socket.AF_INET)
@@ -94,7 +91,7 @@ def gethostbyname_ex(hostname: Any) -> Any:
         return _gethostbyname_ex(hostname)
     if _resolver is not None and (can_wait() or not has_hub()):
         return _resolver.gethostbyname_ex(hostname)
-    if not can_wait() or not _is_plain(hostname) or hostname in _SPECIAL:
+    if not can_wait() or not _is_plain(hostname) or _is_special(hostname):
         return _gethostbyname_ex(hostname)
     sys.audit("socket.gethostbyname", hostname)
     # A name that does not exist is an error of getaddrinfo(3), for the standard library as well.
@@ -104,7 +101,7 @@ def gethostbyname_ex(hostname: Any) -> Any:
 
 def gethostbyaddr(ip_address: Any) -> Any:
     """As ``socket.gethostbyaddr``, without blocking other green threads."""
-    if not can_wait() or not _is_plain(ip_address) or ip_address in _SPECIAL:
+    if not can_wait() or not _is_plain(ip_address) or _is_special(ip_address):
         return _gethostbyaddr(ip_address)
     sys.audit("socket.gethostbyaddr", ip_address)
     if _is_numeric(ip_address):
@@ -208,6 +205,13 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, bytes):
         return b"\0" not in value
     return value is None or (type(value) is int and -(2**31) <= value < 2**31)
+
+
+def _is_special(host: Any) -> bool:
+    """Tell whether a host is what the standard library knows besides names: any address, or all."""
+    if isinstance(host, str):
+        return host in ("", "<broadcast>")
+    return host in (b"", b"<broadcast>")
 
 
 def _name(host: Any) -> Any:
